@@ -1,0 +1,1 @@
+"""The PostgreSQL that an AI agent can't lose its state in."""

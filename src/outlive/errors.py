@@ -1,0 +1,176 @@
+"""Every error that Outlive raises, its outcome and the way out.
+
+    OutliveError
+    ├── ConfigurationError        NOT_APPLIED  found before any I/O on a database
+    ├── UnavailableError          NOT_APPLIED
+    │   ├── NoPrimaryError
+    │   ├── NoStandbyError
+    │   └── PoolTimeoutError
+    ├── SplitBrainError           NOT_APPLIED  two primaries seen; refuses to guess
+    ├── TransactionError
+    │   ├── ConflictError         NOT_APPLIED  40001, 40P01; retried for you
+    │   ├── DemotedError          NOT_APPLIED  the node is no longer the primary
+    │   ├── CommitUnknownError    UNKNOWN      never retried blindly
+    │   ├── DurabilityNotMetError NOT_APPLIED  no synchronous standby in force
+    │   └── RetryBudgetExceededError           `__cause__` is the last failure
+    ├── StateError                NOT_APPLIED
+    │   ├── VersionConflictError
+    │   ├── LeaseLostError
+    │   ├── KeyReusedError
+    │   └── NotFoundError
+    └── ControlPlaneError         UNKNOWN      Patroni, etcd or a supervisor did not answer, or refused
+
+The user's own SQL errors (`asyncpg.UniqueViolationError` ...) pass through untouched. `code` is the slug
+that the documentation, the command's `--json` and the alerts share; `exit_code` is what the command ends with.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from outlive.model.outcome import Outcome
+
+
+class OutliveError(Exception):
+    """What every error of Outlive is. `hint` is a sentence that says what to do."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+    outcome: Outcome = Outcome.NOT_APPLIED
+    hint: str = ""
+
+    def __init__(self, message: str, *, hint: str | None = None, outcome: Outcome | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+        if outcome is not None:
+            self.outcome = outcome
+
+
+class ConfigurationError(OutliveError):
+    """What was asked for can't be: a wrong DSN, option, file or directory. Nothing was touched."""
+
+    code = "configuration"
+    exit_code = 2
+
+
+class UnavailableError(OutliveError):
+    """No node that could do it was reachable in time. Nothing was applied."""
+
+    code = "unavailable"
+    exit_code = 3
+    retryable = True
+    hint = "`outlive status` shows which nodes answer."
+
+
+class NoPrimaryError(UnavailableError):
+    """No writable primary was found before the deadline."""
+
+    code = "no-primary"
+
+
+class NoStandbyError(UnavailableError):
+    """A read asked for a standby and none was fit."""
+
+    code = "no-standby"
+
+
+class PoolTimeoutError(UnavailableError):
+    """Every connection stayed in use until the deadline."""
+
+    code = "pool-timeout"
+    hint = "Hold connections for less time, or raise the pool's size."
+
+
+class SplitBrainError(OutliveError):
+    """Two nodes call themselves primary on the same timeline. Outlive refuses to choose."""
+
+    code = "split-brain"
+    exit_code = 4
+    hint = "Stop one of the two by hand; `outlive status` names them."
+
+
+class TransactionError(OutliveError):
+    """A transaction did not end as asked."""
+
+    code = "transaction"
+    exit_code = 5
+
+
+class ConflictError(TransactionError):
+    """The transaction lost against a concurrent one (SQLSTATE 40001 or 40P01) and was rolled back."""
+
+    code = "conflict"
+    retryable = True
+
+
+class DemotedError(TransactionError):
+    """The node stopped being the primary before it applied anything."""
+
+    code = "demoted"
+    retryable = True
+
+
+class CommitUnknownError(TransactionError):
+    """The connection was lost while COMMIT was under way: the transaction may or may not be applied."""
+
+    code = "commit-unknown"
+    outcome = Outcome.UNKNOWN
+    hint = "Read back what the transaction wrote before doing it again, or make the transaction idempotent and say so."
+
+
+class DurabilityNotMetError(TransactionError):
+    """A critical write was refused because no synchronous standby is in force."""
+
+    code = "durability-not-met"
+    exit_code = 6
+    retryable = True
+    hint = "Bring a standby back (`outlive status`), or write as `regenerable` what can be recreated."
+
+
+class RetryBudgetExceededError(TransactionError):
+    """Attempts or time ran out; `__cause__` is the last failure and `outcome` is that failure's."""
+
+    code = "retry-budget-exceeded"
+
+
+class StateError(OutliveError):
+    """The agent's state does not allow it. Nothing was applied."""
+
+    code = "state"
+    exit_code = 7
+
+
+class VersionConflictError(StateError):
+    """Somebody else changed it first."""
+
+    code = "version-conflict"
+
+
+class LeaseLostError(StateError):
+    """Another worker holds the conversation now."""
+
+    code = "lease-lost"
+    hint = "Stop working on this conversation: its new holder goes on from the last committed turn."
+
+
+class KeyReusedError(StateError):
+    """The same key or id came with other content."""
+
+    code = "key-reused"
+    hint = "Give each different request a key of its own."
+
+
+class NotFoundError(StateError):
+    """There is no such thing."""
+
+    code = "not-found"
+
+
+class ControlPlaneError(OutliveError):
+    """Patroni, etcd or a supervisor did not answer in time, or refused."""
+
+    code = "control-plane"
+    exit_code = 8
+    outcome = Outcome.UNKNOWN

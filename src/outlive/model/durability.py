@@ -1,0 +1,38 @@
+"""Durability classes, and the receipt that says what a commit got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from outlive.model.lsn import Lsn, Timeline
+
+
+class Durability(Enum):
+    """What a failover may lose of an acknowledged write: nothing, or the last moments."""
+
+    CRITICAL = "critical"
+    REGENERABLE = "regenerable"
+
+    @property
+    def synchronous_commit(self) -> str:
+        """The value of PostgreSQL's `synchronous_commit` that keeps this promise."""
+        return "on" if self is Durability.CRITICAL else "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an acknowledged commit got.
+
+    `node` is `host:port` of the primary that took it; `lsn` its WAL insert position read in the same
+    transaction before the commit, so the commit record lies at or beyond it; `attempts` counts from 1.
+    `synchronous_standbys` names the standbys listed as synchronous when the transaction began; empty
+    means that none was in force.
+    """
+
+    durability: Durability
+    node: str
+    timeline: Timeline
+    lsn: Lsn | None
+    synchronous_standbys: tuple[str, ...]
+    attempts: int
