@@ -17,7 +17,10 @@
     │   ├── VersionConflictError
     │   ├── LeaseLostError
     │   ├── KeyReusedError
-    │   └── NotFoundError
+    │   ├── NotFoundError
+    │   ├── UnstorableError       the value can't be kept as it is: not JSON, a NUL, too large
+    │   ├── InterruptedCallError  a tool call was started and never finished; the caller decides
+    │   └── SchemaError           the tables are missing, altered or newer than this code
     └── ControlPlaneError         UNKNOWN      Patroni, etcd or a supervisor did not answer, or refused
 
 The user's own SQL errors (`asyncpg.UniqueViolationError` ...) pass through untouched. `code` is the slug
@@ -166,6 +169,26 @@ class NotFoundError(StateError):
     """There is no such thing."""
 
     code = "not-found"
+
+
+class UnstorableError(StateError):
+    """A value can't be stored faithfully: it is not JSON, holds a NUL, or is too large."""
+
+    code = "unstorable"
+
+
+class InterruptedCallError(StateError):
+    """A tool call was started and its end is not known; its caller asked to decide what happens then."""
+
+    code = "tool-call-interrupted"
+    hint = 'Find out whether it took effect; then call it again with on_interrupted="rerun", or record its result.'
+
+
+class SchemaError(StateError):
+    """The schema `outlive` is missing, was altered, or is newer than this code knows."""
+
+    code = "schema"
+    hint = "Run `outlive migrate`."
 
 
 class ControlPlaneError(OutliveError):
