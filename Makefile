@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+ARGS ?=
+SOURCES := src tests docs
+
+##@ Use it
+.PHONY: demo
+demo: venv-local  ## Agents at work on three nodes, the primary killed, nothing lost; ARGS="--agents 4"
+	@$(BIN)/outlive demo $(ARGS)
+
+##@ Work on it
+.PHONY: venv venv-local
+venv:  ## The virtual environment .venv, with everything; made by itself where it is needed
+	@tools/venv dev
+venv-local:
+	@tools/venv local
+
+.PHONY: check
+check: format-check lint types layers docs test  ## Everything that must be green
+
+.PHONY: test unit
+test: venv  ## All tests, real failovers included; ARGS="-k lease -x"
+	@$(BIN)/python -m pytest $(ARGS)
+unit: venv  ## The tests that need no database: seconds
+	@$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
+
+.PHONY: format format-check lint types layers
+format: venv  ## Lay out the code, and mend what can be mended by rule
+	@$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+format-check: venv
+	@$(BIN)/ruff format --check $(SOURCES)
+lint: venv  ## ruff
+	@$(BIN)/ruff check $(SOURCES)
+types: venv  ## mypy --strict
+	@$(BIN)/mypy
+layers: venv  ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+.PHONY: docs
+docs: venv  ## The documentation, in docs/_build/html; a warning is an error
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+
+##@ Keep house
+.PHONY: pins clean help
+pins:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
+	@tools/pins
+clean:  ## Remove what was built, the virtual environment too; a cluster's data stays
+	@rm -rf .venv build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## This
+	@awk 'BEGIN { FS = ":.*  ## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*  ## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
