@@ -23,20 +23,53 @@ DSN_FILE = "client.dsn"
 SCHEMES = ("postgresql", "postgres")
 
 _IDENTITY = frozenset({"host", "port", "user", "password", "dbname", "database"})
-_DRIVER = frozenset(
-    """passfile sslmode sslcert sslkey sslrootcert sslcrl sslpassword sslnegotiation ssl_min_protocol_version
-    ssl_max_protocol_version krbsrvname gsslib""".split()
-)
 _OWN = frozenset({"connect_timeout", "target_session_attrs"})
-_SETTINGS = frozenset(
-    """application_name options search_path timezone datestyle intervalstyle client_encoding client_min_messages
-    statement_timeout lock_timeout transaction_timeout idle_in_transaction_session_timeout idle_session_timeout
-    default_transaction_isolation default_tablespace default_text_search_config extra_float_digits bytea_output
-    work_mem maintenance_work_mem temp_buffers jit plan_cache_mode role row_security tcp_keepalives_idle
-    tcp_keepalives_interval tcp_keepalives_count tcp_user_timeout""".split()
-)
-_SSL_MODES = frozenset("disable allow prefer require verify-ca verify-full".split())
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 _PRIMARY_ATTRS = frozenset({"any", "read-write", "primary"})
+_DRIVER = frozenset(
+    {
+        "passfile",
+        "sslmode",
+        "sslcert",
+        "sslkey",
+        "sslrootcert",
+        "sslcrl",
+        "sslpassword",
+        "sslnegotiation",
+        "ssl_min_protocol_version",
+        "ssl_max_protocol_version",
+        "krbsrvname",
+        "gsslib",
+    }
+)
+_SETTINGS = frozenset(
+    {
+        "application_name",
+        "options",
+        "search_path",
+        "timezone",
+        "datestyle",
+        "intervalstyle",
+        "client_encoding",
+        "client_min_messages",
+        "statement_timeout",
+        "lock_timeout",
+        "transaction_timeout",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+        "default_transaction_isolation",
+        "default_text_search_config",
+        "extra_float_digits",
+        "bytea_output",
+        "work_mem",
+        "maintenance_work_mem",
+        "temp_buffers",
+        "jit",
+        "plan_cache_mode",
+        "role",
+        "row_security",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
