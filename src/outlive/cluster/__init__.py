@@ -1,1 +1,1 @@
-"""."""
+"""A set of nodes: start them on this machine, watch over their processes, render them for real hosts."""

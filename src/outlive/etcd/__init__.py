@@ -1,1 +1,1 @@
-"""."""
+"""etcd's HTTP gateway."""

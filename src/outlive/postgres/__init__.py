@@ -1,1 +1,1 @@
-"""."""
+"""PostgreSQL's own programs."""

@@ -1,0 +1,66 @@
+"""What a supervisor says of itself: `supervisor.json` in its node's directory, and a lock that only the living hold."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from outlive.cluster.children import ProcessId
+from outlive.cluster.directory import NodeDirectory, write_private
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorState:
+    """The supervisor's pid and its node's processes; `desired` is a value of `plan.reactions.Desired`."""
+
+    pid: int
+    desired: str
+    etcd: ProcessId | None = None
+    patroni: ProcessId | None = None
+    postmaster: int | None = None
+
+
+def write_state(files: NodeDirectory, state: SupervisorState) -> None:
+    """Put the state in place."""
+    write_private(files.state, msgspec.json.encode(state))
+
+
+def read_state(files: NodeDirectory) -> SupervisorState | None:
+    """The state last written, by a living supervisor or a dead one; None where there is none."""
+    try:
+        return msgspec.json.decode(files.state.read_bytes(), type=SupervisorState)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def take_lock(path: Path) -> int | None:
+    """Hold the node's lock until this process ends. None: another supervisor holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
+
+
+def supervisor_pid(files: NodeDirectory) -> int | None:
+    """The pid of the node's living supervisor; None where nobody holds the lock."""
+    try:
+        descriptor = os.open(files.lock, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.read(descriptor, 32).decode()
+        return int(text) if text else None
+    finally:
+        os.close(descriptor)
+    return None

@@ -1,0 +1,249 @@
+"""One node's supervisor: starts etcd and Patroni, starts them again, and tells what their deaths mean.
+
+The loop is observe -> react (`plan/reactions.py`, where the theory of operation stands) -> apply. It is the parent,
+or as subreaper the foster parent, of every process of its node. SIGTERM and SIGINT stop the node; SIGUSR1 stops
+PostgreSQL and Patroni but keeps etcd's vote; SIGUSR2 takes that back.
+
+    python -m outlive.cluster.supervisor DIRECTORY NODE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import assert_never
+
+from outlive import system
+from outlive.cluster import lease_keeper, logs, processes, stopping
+from outlive.cluster.children import Child, Postmaster
+from outlive.cluster.directory import ClusterDirectory
+from outlive.cluster.journal import Journal
+from outlive.cluster.node_programs import NodePrograms
+from outlive.cluster.plan.reactions import (
+    Absent,
+    Act,
+    Alive,
+    Dead,
+    Desired,
+    EndLeftovers,
+    ProcessFacts,
+    RevokeLease,
+    StartEtcd,
+    StartPatroni,
+    WakePatroni,
+    react,
+)
+from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
+from outlive.cluster.state import SupervisorState, read_state, take_lock, write_state
+from outlive.errors import ConfigurationError, ControlPlaneError
+from outlive.etcd.client import EtcdClient
+from outlive.patroni.client import PatroniClient
+
+IDLE_TICK_S = 1.0
+ALERT_TICK_S = 0.02
+LOG_CHECK_S = 30.0
+ETCD_READY_LIMIT_S = 30.0
+
+
+class Supervisor:
+    """Keeps one node as it is desired to be. `run` returns when it was told to stop and nothing is left."""
+
+    def __init__(self, directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets, node: NodeSpec) -> None:
+        self._spec, self._node = spec, node
+        self._files = directory.node(node.name)
+        self._journal = Journal(self._files.journal)
+        programs = NodePrograms(spec, secrets, node, self._files)
+        self._etcd = Child("etcd", programs.start_etcd)
+        self._patroni = Child("patroni", programs.start_patroni)
+        self._postmaster = Postmaster(self._files.data)
+        self._etcd_url = f"http://{node.host}:{node.ports.etcd_client}"
+        others = (f"http://{peer.host}:{peer.ports.etcd_client}" for peer in spec.nodes if peer is not node)
+        self._etcd_api = EtcdClient([self._etcd_url, *others])
+        self._patroni_api = PatroniClient(f"http://{node.host}:{node.ports.rest}", secrets.rest, timeout_s=1.0)
+        self._desired = Desired.RUNNING
+        self._changed = asyncio.Event()
+        self._etcd_ready = node.witness
+        self._etcd_awaited_until = system.monotonic() + ETCD_READY_LIMIT_S
+        self._crash_told = self._lease_settled = False
+        self._logs_checked_at = system.monotonic()
+        self._written: SupervisorState | None = None
+
+    async def run(self) -> None:
+        """Supervise until told to stop."""
+        processes.become_subreaper()
+        self._listen()
+        self._adopt()
+        self._journal.record("supervisor-started", pid=os.getpid())
+        while self._desired is not Desired.STOPPED:
+            await self._turn()
+            await self._wait()
+        await stopping.stop(self._etcd, self._patroni, self._postmaster, self._journal)
+        self._files.state.unlink(missing_ok=True)
+        self._journal.record("supervisor-stopped", pid=os.getpid())
+        await self._etcd_api.close()
+        await self._patroni_api.close()
+
+    async def _turn(self) -> None:
+        facts = self._observe()
+        if self._desired is Desired.DRAINED and not isinstance(facts.patroni, Absent):
+            await stopping.drain(self._patroni, self._postmaster, self._journal)
+        for act in react(facts):
+            await self._apply(act)
+        self._write_state()
+        await self._ask_etcd()
+        self._bound_logs()
+
+    # observe
+
+    def _observe(self) -> ProcessFacts:
+        reaped = processes.reap()
+        for process in (self._etcd, self._patroni, self._postmaster):
+            process.observe(reaped)
+        if isinstance(self._postmaster.liveness, Alive):
+            self._crash_told = False
+        return ProcessFacts(
+            now=system.monotonic(),
+            desired=self._desired,
+            etcd=self._etcd.liveness,
+            patroni=self._patroni.liveness,
+            postmaster=self._postmaster.liveness,
+            etcd_ready=self._etcd_ready,
+            leftovers=self._leftovers(),
+            witness=self._node.witness,
+            all_own=self._patroni.own and self._postmaster.own,
+            crash_told=self._crash_told,
+            lease_settled=self._lease_settled,
+        )
+
+    def _leftovers(self) -> tuple[int, ...]:
+        if not isinstance(self._patroni.liveness, Dead) or isinstance(self._postmaster.liveness, Alive):
+            return ()
+        return processes.descendants_apart_from(self._etcd.pid)
+
+    async def _ask_etcd(self) -> None:
+        if not self._etcd_ready:
+            late = system.monotonic() > self._etcd_awaited_until
+            self._etcd_ready = late or await self._etcd_api.healthy(self._etcd_url)
+
+    # apply
+
+    async def _apply(self, act: Act) -> None:
+        match act:
+            case StartEtcd():
+                self._journal.record("etcd-started", pid=self._etcd.start())
+            case StartPatroni(after):
+                self._journal.record("patroni-started", pid=self._patroni.start(), after=after)
+                self._lease_settled = False
+            case WakePatroni():
+                await self._wake_patroni()
+            case RevokeLease():
+                await self._give_up_lease()
+            case EndLeftovers(pids, kill):
+                processes.send(pids, signal.SIGKILL if kill else signal.SIGQUIT)
+                self._journal.record("leftovers-ended", pids=pids, kill=kill)
+            case _:
+                assert_never(act)
+
+    async def _wake_patroni(self) -> None:
+        self._crash_told = True
+        try:
+            await self._patroni_api.wake()
+            self._journal.record("patroni-woken", after="the postmaster's death", reaped=self._postmaster.pid_seen)
+        except ControlPlaneError as error:
+            self._journal.record("patroni-not-woken", reason=str(error))
+
+    async def _give_up_lease(self) -> None:
+        self._lease_settled = True
+        prefix = f"{self._spec.namespace.rstrip('/')}/{self._spec.scope}"
+        evidence: dict[str, object] = {
+            "patroni_dead": self._patroni.id and self._patroni.id.pid,
+            "postmaster_dead": self._postmaster.pid_seen,
+            "living_processes": self._leftovers(),
+        }
+        await lease_keeper.settle(self._etcd_api, prefix, self._node.name, self._journal, evidence)
+
+    # around the loop
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._changed.set)
+        for which, desired in _SIGNALS.items():
+            loop.add_signal_handler(which, self._desire, desired)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may go
+
+    def _desire(self, desired: Desired) -> None:
+        if self._desired is not Desired.STOPPED:
+            self._desired = desired
+        self._changed.set()
+
+    def _adopt(self) -> None:
+        """Take over what an earlier supervisor left running, so that its death interrupts nothing."""
+        left = read_state(self._files)
+        for child, process in ((self._etcd, left and left.etcd), (self._patroni, left and left.patroni)):
+            if process and process.alive():
+                child.adopt(process)
+                self._journal.record("adopted", program=child.name, pid=process.pid)
+
+    async def _wait(self) -> None:
+        programs = (self._etcd,) if self._node.witness else (self._etcd, self._patroni)
+        calm = self._etcd_ready and all(isinstance(program.liveness, Alive) for program in programs)
+        try:
+            await asyncio.wait_for(self._changed.wait(), IDLE_TICK_S if calm else ALERT_TICK_S)
+        except TimeoutError:
+            return
+        finally:
+            self._changed.clear()
+
+    def _write_state(self) -> None:
+        state = SupervisorState(
+            pid=os.getpid(),
+            desired=self._desired.value,
+            etcd=self._etcd.id if self._etcd.pid else None,
+            patroni=self._patroni.id if self._patroni.pid else None,
+            postmaster=self._postmaster.pid,
+        )
+        if state != self._written:
+            write_state(self._files, state)
+            self._written = state
+
+    def _bound_logs(self) -> None:
+        now = system.monotonic()
+        if now - self._logs_checked_at > LOG_CHECK_S:
+            self._logs_checked_at = now
+            for component in ("supervisor", "etcd", "postgres"):
+                logs.bound(self._files.log(component))
+
+
+_SIGNALS = {
+    signal.SIGTERM: Desired.STOPPED,
+    signal.SIGINT: Desired.STOPPED,
+    signal.SIGUSR1: Desired.DRAINED,
+    signal.SIGUSR2: Desired.RUNNING,
+}
+
+
+def supervise(root: Path, name: str) -> None:
+    """Supervise the node `name` of the cluster in `root`, in this process, until a signal stops it.
+
+    Raises:
+        ConfigurationError: there is no such cluster or node, or another supervisor holds it.
+    """
+    directory = ClusterDirectory(root)
+    spec, secrets = directory.load()
+    if name not in {node.name for node in spec.nodes}:
+        raise ConfigurationError(f"the cluster in {root} has no node {name!r}")
+    files = directory.node(name)
+    files.log("supervisor").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if take_lock(files.lock) is None:
+        raise ConfigurationError(f"node {name} has a supervisor already", hint="`outlive status` shows it.")
+    asyncio.run(Supervisor(directory, spec, secrets, spec.node(name)).run())
+
+
+if __name__ == "__main__":
+    try:
+        supervise(Path(sys.argv[1]), sys.argv[2])
+    except ConfigurationError as error:
+        sys.exit(f"{error} {error.hint}")
