@@ -1,0 +1,35 @@
+"""Whatever the documentation shows is done here, from top to bottom of each page."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from documentation.blocks import blocks_of, cluster_of
+from documentation.execution import Reader
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(page for page in ROOT.glob("docs/**/*.md") if "_build" not in page.parts)])
+
+
+@pytest.mark.parametrize("path", [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES])
+def test_the_page_does_what_it_says(
+    path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every code block of the page runs, in order, and prints what the page shows."""
+    page = path.read_text()
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.delenv("OUTLIVE_DSN", raising=False)
+    monkeypatch.setenv("OUTLIVE_DIR", str(tmp_path / "cluster"))
+    monkeypatch.setenv("COLUMNS", "120")
+    if cluster_of(page) == "shared":
+        cluster = request.getfixturevalue("cluster")
+        monkeypatch.setenv("OUTLIVE_DIR", str(cluster.directory))
+        monkeypatch.setenv("OUTLIVE_DSN", cluster.dsn)
+    reader = Reader(str(path.relative_to(ROOT)), tmp_path, dict(os.environ))
+    try:
+        reader.read(list(blocks_of(page)))
+    finally:
+        if cluster_of(page) == "own":
+            reader.run("outlive down --destroy --yes")
