@@ -12,6 +12,7 @@ import yaml
 from outlive.cluster import processes
 from outlive.cluster.directory import NodeDirectory, write_private
 from outlive.cluster.plan import etcd_arguments, patroni_config
+from outlive.cluster.plan.patroni_config import PatroniSpec
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
@@ -46,8 +47,33 @@ class NodePrograms:
 
 def write_patroni_yml(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, files: NodeDirectory) -> None:
     """Put patroni.yml in place, readable by its owner alone: it holds passwords."""
-    rendered = patroni_config.render(spec, node, secrets, home=str(files.home))
+    rendered = patroni_config.render(patroni_spec(spec, node, home=str(files.home)), secrets)
     write_private(files.patroni_yml, yaml.safe_dump(rendered, sort_keys=False).encode())
+
+
+def patroni_spec(spec: ClusterSpec, node: NodeSpec, *, home: str) -> PatroniSpec:
+    """What the node's Patroni has to know of the cluster."""
+    assert node.ports.postgres is not None, "a witness runs no PostgreSQL"
+    assert node.ports.rest is not None, "a witness runs no Patroni"
+    at = spec.nodes.index(node)
+    # The node's own etcd member first: it answers soonest, and each node leans on another one.
+    members = spec.nodes[at:] + spec.nodes[:at]
+    return PatroniSpec(
+        name=node.name,
+        scope=spec.scope,
+        namespace=spec.namespace,
+        profile=spec.profile,
+        host=node.host,
+        postgres_port=node.ports.postgres,
+        rest_port=node.ports.rest,
+        etcd_hosts=tuple(f"{member.host}:{member.ports.etcd_client}" for member in members),
+        home=home,
+        postgres_bin=spec.postgres_bin,
+        postgres_major=spec.postgres_major,
+        synchronous=len(spec.data_nodes) > 1,
+        network="127.0.0.1/32",
+        tags=node.tags,
+    )
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Cluster spec -> patroni.yml, as plain values.
+"""A small typed spec -> patroni.yml, as plain values.
 
 Two profiles. `production` waits long enough for real networks; `fast` goes to the floors that Patroni
 enforces (ttl 20, loop_wait 1, retry_timeout 3, with loop_wait + 2 * retry_timeout <= ttl).
@@ -11,10 +11,12 @@ Source: Patroni documentation, "Dynamic configuration settings", "YAML configura
 
 from __future__ import annotations
 
-from outlive.cluster.spec import ClusterSpec, NodeSpec, Profile, Secrets
+from dataclasses import dataclass, field
+
+from outlive.cluster.spec import Profile, Secrets, Tags
 
 Yaml = dict[str, object]
-SUPERUSER, REPLICATION, REWIND = "postgres", "replicator", "rewind_user"
+SUPERUSER, REPLICATION, REWIND, REST_USER = "postgres", "replicator", "rewind_user", "outlive"
 
 _TIMING: dict[Profile, Yaml] = {
     Profile.PRODUCTION: {"ttl": 30, "loop_wait": 10, "retry_timeout": 10},
@@ -48,51 +50,70 @@ _PARAMETERS: dict[Profile, Yaml] = {
 }
 
 
-def render(spec: ClusterSpec, node: NodeSpec, secrets: Secrets, *, home: str) -> Yaml:
-    """Patroni's whole configuration of one data node, whose files live under the directory `home`."""
-    assert not node.witness, "a witness runs no Patroni"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatroniSpec:
+    """What one node's Patroni has to know. Text may hold `${NAME}`, to be filled in on the host.
+
+    `etcd_hosts` are `host:port`, the one to ask first in front; `home` is the directory for the node's files;
+    `network` (CIDR) is who may connect; `synchronous` says whether commits wait for a standby, which a cluster of
+    one data node can't: in strict mode it would block for ever.
+    """
+
+    name: str
+    scope: str
+    namespace: str
+    profile: Profile
+    host: str
+    postgres_port: int
+    rest_port: int
+    etcd_hosts: tuple[str, ...]
+    home: str
+    postgres_bin: str
+    postgres_major: int
+    synchronous: bool = True
+    network: str = "0.0.0.0/0"
+    tags: Tags = field(default_factory=Tags)
+
+
+def render(spec: PatroniSpec, secrets: Secrets) -> Yaml:
+    """Patroni's whole configuration of one data node."""
     return {
         "scope": spec.scope,
         "namespace": spec.namespace,
-        "name": node.name,
-        "log": {"level": "INFO", "dir": f"{home}/log", "file_num": 3, "file_size": 5_000_000},
+        "name": spec.name,
+        "log": {"level": "INFO", "dir": f"{spec.home}/log", "file_num": 3, "file_size": 5_000_000},
         "restapi": {
-            "listen": f"{_listen(node)}:{node.ports.rest}",
-            "connect_address": f"{node.host}:{node.ports.rest}",
-            "authentication": {"username": "outlive", "password": secrets.rest},
+            "listen": f"{_listen(spec)}:{spec.rest_port}",
+            "connect_address": f"{spec.host}:{spec.rest_port}",
+            "authentication": {"username": REST_USER, "password": secrets.rest},
         },
-        "etcd3": {"hosts": [f"{peer.host}:{peer.ports.etcd_client}" for peer in _own_first(spec, node)]},
+        "etcd3": {"hosts": list(spec.etcd_hosts)},
         "bootstrap": {"dcs": _dynamic(spec), "initdb": _initdb(spec.postgres_major)},
-        "postgresql": _postgresql(spec, node, secrets, home),
+        "postgresql": _postgresql(spec, secrets),
         "tags": {
-            "nofailover": node.tags.nofailover,
-            "noloadbalance": node.tags.noloadbalance,
-            "clonefrom": node.tags.clonefrom,
+            "nofailover": spec.tags.nofailover,
+            "noloadbalance": spec.tags.noloadbalance,
+            "clonefrom": spec.tags.clonefrom,
         },
     }
 
 
-def parameters(spec: ClusterSpec) -> Yaml:
+def parameters(profile: Profile, postgres_major: int) -> Yaml:
     """The server parameters that Patroni keeps alike on every node."""
-    rendered = _COMMON_PARAMETERS | _PARAMETERS[spec.profile]
-    if spec.postgres_major >= 17:
+    rendered = _COMMON_PARAMETERS | _PARAMETERS[profile]
+    if postgres_major >= 17:
         rendered["summarize_wal"] = "on"
-    if spec.postgres_major >= 18 and spec.profile is Profile.FAST:
+    if postgres_major >= 18 and profile is Profile.FAST:
         rendered["io_method"] = "sync"  # three I/O workers a node are too many for one machine
     return rendered
 
 
-def synchronous(spec: ClusterSpec) -> bool:
-    """Whether writes wait for a standby: a lone data node has none, and would block for ever in strict mode."""
-    return len(spec.data_nodes) > 1
-
-
-def _dynamic(spec: ClusterSpec) -> Yaml:
+def _dynamic(spec: PatroniSpec) -> Yaml:
     return {
         **_TIMING[spec.profile],
         "maximum_lag_on_failover": 1_048_576,
-        "synchronous_mode": "quorum" if synchronous(spec) else "off",
-        "synchronous_mode_strict": synchronous(spec),
+        "synchronous_mode": "quorum" if spec.synchronous else "off",
+        "synchronous_mode_strict": spec.synchronous,
         "synchronous_node_count": 1,
         "primary_start_timeout": 0,
         "primary_stop_timeout": 5,
@@ -100,19 +121,22 @@ def _dynamic(spec: ClusterSpec) -> Yaml:
         "postgresql": {
             "use_pg_rewind": True,
             "use_slots": True,
-            "parameters": parameters(spec),
-            "pg_hba": _pg_hba(spec),
+            "parameters": parameters(spec.profile, spec.postgres_major),
+            "pg_hba": [
+                f"host replication {REPLICATION} {spec.network} scram-sha-256",
+                f"host all all {spec.network} scram-sha-256",
+            ],
         },
     }
 
 
-def _postgresql(spec: ClusterSpec, node: NodeSpec, secrets: Secrets, home: str) -> Yaml:
+def _postgresql(spec: PatroniSpec, secrets: Secrets) -> Yaml:
     return {
-        "listen": f"{_listen(node)}:{node.ports.postgres}",
-        "connect_address": f"{node.host}:{node.ports.postgres}",
-        "data_dir": f"{home}/data",
+        "listen": f"{_listen(spec)}:{spec.postgres_port}",
+        "connect_address": f"{spec.host}:{spec.postgres_port}",
+        "data_dir": f"{spec.home}/data",
         "bin_dir": spec.postgres_bin,
-        "pgpass": f"{home}/pgpass",
+        "pgpass": f"{spec.home}/pgpass",
         "authentication": {
             "superuser": {"username": SUPERUSER, "password": secrets.superuser},
             "replication": {"username": REPLICATION, "password": secrets.replication},
@@ -131,20 +155,5 @@ def _initdb(postgres_major: int) -> list[object]:
     return [{"encoding": "UTF8"}, *locale, "data-checksums", {"auth": "scram-sha-256"}]
 
 
-def _pg_hba(spec: ClusterSpec) -> list[str]:
-    reach = "127.0.0.1/32" if _is_local(spec) else "0.0.0.0/0"
-    return [f"host replication {REPLICATION} {reach} scram-sha-256", f"host all all {reach} scram-sha-256"]
-
-
-def _is_local(spec: ClusterSpec) -> bool:
-    return all(node.host.startswith("127.") for node in spec.nodes)
-
-
-def _listen(node: NodeSpec) -> str:
-    return node.host if node.host.startswith("127.") else "0.0.0.0"  # noqa: S104 - a real host serves its network
-
-
-def _own_first(spec: ClusterSpec, node: NodeSpec) -> tuple[NodeSpec, ...]:
-    """Every etcd member, the node's own first: it answers soonest, and each node leans on another one."""
-    at = spec.nodes.index(node)
-    return spec.nodes[at:] + spec.nodes[:at]
+def _listen(spec: PatroniSpec) -> str:
+    return spec.host if spec.host.startswith("127.") else "0.0.0.0"  # noqa: S104 - a real host serves its network

@@ -1,0 +1,30 @@
+"""The tree of subcommands."""
+
+from __future__ import annotations
+
+import typer
+
+from outlive.cli import cluster, render
+
+app = typer.Typer(
+    name="outlive",
+    help="The PostgreSQL that an AI agent can't lose its state in.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (
+    cluster.up,
+    cluster.down,
+    cluster.status,
+    cluster.psql,
+    cluster.logs,
+    cluster.switchover,
+    cluster.restart,
+    cluster.supervise,
+):
+    app.command()(command)
+app.add_typer(render.app, name="render")

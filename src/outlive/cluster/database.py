@@ -1,0 +1,86 @@
+"""The application's role and database, made once the cluster has a primary; and how a client reaches them."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from outlive.cluster.plan.patroni_config import SUPERUSER
+from outlive.cluster.spec import ClusterSpec, Secrets
+from outlive.errors import ControlPlaneError
+
+CONNECT_LIMIT_S = 10
+
+
+def ensure(spec: ClusterSpec, secrets: Secrets) -> None:
+    """Make the application's role and database where they are missing.
+
+    Raises:
+        ControlPlaneError: the primary could not be reached, or refused.
+    """
+    try:
+        with psycopg.connect(_superuser(spec, secrets), autocommit=True) as connection:
+            # Not worth waiting for a standby: the next `up` makes what is missing.
+            connection.execute("SET synchronous_commit = local")
+            _ensure_role(connection, spec, secrets)
+            _ensure_database(connection, spec)
+    except psycopg.Error as error:
+        raise ControlPlaneError(f"the application's database could not be made: {error}") from error
+
+
+def synchronous_standby_names(spec: ClusterSpec, secrets: Secrets) -> str | None:
+    """The setting in force on the primary; None if no primary could be asked."""
+    try:
+        with psycopg.connect(_superuser(spec, secrets, limit_s=1), autocommit=True) as connection:
+            row = connection.execute("SELECT current_setting('synchronous_standby_names')").fetchone()
+    except psycopg.Error:
+        return None
+    return str(row[0]) if row else None
+
+
+def dsn(spec: ClusterSpec, secrets: Secrets) -> str:
+    """The DSN of the application's user, every data node in it."""
+    hosts = ",".join(f"{node.host}:{node.ports.postgres}" for node in spec.data_nodes)
+    return f"postgresql://{quote(spec.app_user)}:{quote(secrets.app)}@{hosts}/{quote(spec.database)}"
+
+
+def pgpass(spec: ClusterSpec, secrets: Secrets) -> str:
+    """The same passwords for libpq's programs. Source: PostgreSQL documentation, "The Password File"."""
+    users = ((spec.app_user, secrets.app), (SUPERUSER, secrets.superuser))
+    return "".join(
+        f"{node.host}:{node.ports.postgres}:*:{user}:{password}\n"
+        for node in spec.data_nodes
+        for user, password in users
+    )
+
+
+def _superuser(spec: ClusterSpec, secrets: Secrets, *, limit_s: int = CONNECT_LIMIT_S) -> str:
+    return psycopg.conninfo.make_conninfo(
+        host=",".join(node.host for node in spec.data_nodes),
+        port=",".join(str(node.ports.postgres) for node in spec.data_nodes),
+        user=SUPERUSER,
+        password=secrets.superuser,
+        dbname="postgres",
+        target_session_attrs="primary",
+        connect_timeout=limit_s,
+        application_name="outlive",
+    )
+
+
+def _ensure_role(connection: psycopg.Connection, spec: ClusterSpec, secrets: Secrets) -> None:
+    if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [spec.app_user]).fetchone() is None:
+        # The verifier, not the password: a statement may end up in the server's log.
+        verifier = connection.pgconn.encrypt_password(secrets.app.encode(), spec.app_user.encode(), b"scram-sha-256")
+        connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(spec.app_user), verifier.decode())
+        )
+        # So that clients see how standbys replicate; it lets nobody read or write a row.
+        connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(sql.Identifier(spec.app_user)))
+
+
+def _ensure_database(connection: psycopg.Connection, spec: ClusterSpec) -> None:
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [spec.database]).fetchone() is None:
+        create = sql.SQL("CREATE DATABASE {} OWNER {}")
+        connection.execute(create.format(sql.Identifier(spec.database), sql.Identifier(spec.app_user)))

@@ -1,0 +1,239 @@
+"""`up` and `down`: observe what runs, start or stop what is missing, wait until it is so. Both may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from outlive import system
+from outlive.cluster import database, identity, making, observation, ports, processes, stopping
+from outlive.cluster.children import Child, Postmaster
+from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
+from outlive.cluster.journal import Journal
+from outlive.cluster.making import Wish
+from outlive.cluster.plan.health import ClusterFacts, missing
+from outlive.cluster.plan.identity import Identity
+from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
+from outlive.cluster.state import read_state, supervisor_pid
+from outlive.errors import ConfigurationError, ControlPlaneError
+
+UP_LIMIT_S = 90.0
+DOWN_LIMIT_S = 90.0
+_POLL_S = 0.1
+Report = Callable[[str], None]
+
+
+async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout_s: float = UP_LIMIT_S) -> str:
+    """Start what does not run of the cluster, made as wished if there is none, and wait until it is whole.
+
+    Returns the DSN of the application's user.
+
+    Raises:
+        ConfigurationError: it can't be made or started; nothing was started.
+        ControlPlaneError: it was started and did not become whole within `timeout_s` seconds.
+    """
+    until = system.monotonic() + timeout_s
+    spec, secrets = making.make_or_load(directory, wish)
+    with _only_one(directory):
+        _start_supervisors(directory, spec, report)
+        await _wait_until_whole(directory, spec, secrets, report, until)
+        await asyncio.to_thread(database.ensure, spec, secrets)
+        return _publish(directory, spec, secrets)
+
+
+async def down(directory: ClusterDirectory, report: Report, *, timeout_s: float = DOWN_LIMIT_S) -> None:
+    """Stop the cluster: standbys, then the primary, then etcd and the supervisors. No process is left.
+
+    Raises:
+        ConfigurationError: there is no cluster.
+        ControlPlaneError: something did not stop within `timeout_s` seconds.
+    """
+    until = system.monotonic() + timeout_s
+    spec, secrets = directory.load()
+    with _only_one(directory):
+        directory.dsn_file.unlink(missing_ok=True)
+        facts = await observation.observe(spec, secrets, directory)
+        primary = facts.primary.name if facts.primary else None
+        standbys = [node.name for node in spec.data_nodes if node.name != primary]
+        report("stopping the standbys")
+        await _signal_and_wait(directory, standbys, signal.SIGUSR1, _is_drained, until)
+        report("stopping the primary")
+        await _signal_and_wait(directory, [primary] if primary else [], signal.SIGUSR1, _is_drained, until)
+        report("stopping etcd and the supervisors")
+        await _signal_and_wait(directory, [node.name for node in spec.nodes], signal.SIGTERM, _is_gone, until)
+        for _, files in directory.nodes(spec):
+            await _stop_orphans(files)
+
+
+def destroy(directory: ClusterDirectory) -> None:
+    """Remove the directory of a cluster that is down, with all data.
+
+    Raises:
+        ConfigurationError: it is no cluster's directory, or its supervisors run.
+    """
+    if not directory.exists():
+        return
+    spec, _ = directory.load()
+    running = [node.name for node, files in directory.nodes(spec) if supervisor_pid(files)]
+    if running:
+        raise ConfigurationError(f"node {running[0]} is running", hint="`outlive down` stops it.")
+    shutil.rmtree(directory.root)
+
+
+def _start_supervisors(directory: ClusterDirectory, spec: ClusterSpec, report: Report) -> None:
+    stopped = [(node, files) for node, files in directory.nodes(spec) if supervisor_pid(files) is None]
+    for _, files in directory.nodes(spec):
+        pid = supervisor_pid(files)
+        if pid is not None and _is_drained(files):
+            os.kill(pid, signal.SIGUSR2)
+    if not stopped:
+        return
+    ports.require_free(_needed_ports(stopped))
+    who = identity.decide(directory.root, spec.postgres_bin)
+    identity.own(who, [directory.root, directory.spec_file, directory.secrets_file])
+    for node, files in stopped:
+        _start_supervisor(who, directory, node, files)
+    report(f"started {len(stopped)} supervisors: {', '.join(node.name for node, _ in stopped)}")
+
+
+def _start_supervisor(who: Identity, directory: ClusterDirectory, node: NodeSpec, files: NodeDirectory) -> None:
+    logs = files.log("supervisor").parent
+    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.home.chmod(0o700)
+    log = files.log("supervisor")
+    log.touch(mode=0o600)
+    identity.own(who, [files.home, logs, log])
+    program = [sys.executable, "-m", "outlive.cluster.supervisor", str(directory.root.absolute()), node.name]
+    command, arguments = identity.command(who, program)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PATRONI_", "PG"))}
+    with log.open("ab") as output:
+        started = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=environment | {"PYTHONSAFEPATH": "1"},
+            start_new_session=True,
+            **arguments,
+        )
+    started.returncode = 0  # it outlives this process on purpose
+
+
+def _needed_ports(stopped: list[tuple[NodeSpec, NodeDirectory]]) -> Iterator[tuple[str, int]]:
+    for node, files in stopped:
+        left = read_state(files)
+        alive = left and (left.etcd and left.etcd.alive(), left.patroni and left.patroni.alive(), left.postmaster)
+        etcd_lives, patroni_lives, _ = alive or (False, False, None)
+        postmaster = processes.postmaster_pid(files.data)
+        if not etcd_lives:
+            yield f"etcd of {node.name}", node.ports.etcd_client
+            yield f"etcd of {node.name} (peers)", node.ports.etcd_peer
+        if node.ports.rest and not patroni_lives:
+            yield f"Patroni of {node.name}", node.ports.rest
+        if node.ports.postgres and not (postmaster and processes.serves(postmaster, files.data)):
+            yield f"PostgreSQL of {node.name}", node.ports.postgres
+
+
+async def _wait_until_whole(
+    directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets, report: Report, until: float
+) -> ClusterFacts:
+    lacking: tuple[str, ...] = ()
+    while system.monotonic() < until:
+        facts = await observation.observe(spec, secrets, directory)
+        now_lacking = missing(facts)
+        if not now_lacking:
+            return facts
+        if now_lacking != lacking:
+            lacking = now_lacking
+            report(f"waiting for {', '.join(lacking)}")
+        _require_supervisors(directory, spec)
+        await asyncio.sleep(_POLL_S)
+    raise ControlPlaneError(
+        f"the cluster in {directory.root} is not whole in time; still missing: {', '.join(lacking)}",
+        hint="`outlive logs` shows what its programs say; `outlive up` goes on waiting.",
+    )
+
+
+def _require_supervisors(directory: ClusterDirectory, spec: ClusterSpec) -> None:
+    for node, files in directory.nodes(spec):
+        log = files.log("supervisor")
+        said = log.read_text(errors="replace").strip() if log.exists() else ""
+        if said and supervisor_pid(files) is None:
+            last = said.splitlines()[-1]
+            raise ControlPlaneError(f"the supervisor of {node.name} ended: {last}", hint=f"All it said is in {log}.")
+
+
+def _publish(directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets) -> str:
+    dsn = database.dsn(spec, secrets)
+    write_private(directory.dsn_file, f"{dsn}\n".encode())
+    write_private(directory.pgpass, database.pgpass(spec, secrets).encode())
+    return dsn
+
+
+def _is_drained(files: NodeDirectory) -> bool:
+    state = read_state(files)
+    return supervisor_pid(files) is None or (state is not None and state.desired == "drained" and not state.patroni)
+
+
+def _is_gone(files: NodeDirectory) -> bool:
+    return supervisor_pid(files) is None
+
+
+async def _signal_and_wait(
+    directory: ClusterDirectory,
+    names: list[str],
+    which: signal.Signals,
+    done: Callable[[NodeDirectory], bool],
+    until: float,
+) -> None:
+    waiting = [directory.node(name) for name in names]
+    for files in waiting:
+        pid = supervisor_pid(files)
+        if pid is not None:
+            os.kill(pid, which)
+    while waiting := [files for files in waiting if not done(files)]:
+        if system.monotonic() > until:
+            raise ControlPlaneError(
+                f"node {waiting[0].home.name} did not stop in time", hint=f"{waiting[0].journal} tells what it did."
+            )
+        await asyncio.sleep(_POLL_S)
+
+
+async def _stop_orphans(files: NodeDirectory) -> None:
+    """Stop what a supervisor that was killed left behind."""
+    left = read_state(files)
+    etcd, patroni = Child("etcd", _never), Child("patroni", _never)
+    for child, process in ((etcd, left and left.etcd), (patroni, left and left.patroni)):
+        if process and process.alive():
+            child.adopt(process)
+    postmaster = Postmaster(files.data)
+    postmaster.observe(frozenset())
+    if etcd.pid or patroni.pid or postmaster.pid:
+        await stopping.stop(etcd, patroni, postmaster, Journal(files.journal))
+    files.state.unlink(missing_ok=True)
+
+
+def _never() -> int:
+    raise AssertionError("only stopped, never started")
+
+
+@contextmanager
+def _only_one(directory: ClusterDirectory) -> Iterator[None]:
+    """Keep two commands from changing one cluster at the same time."""
+    with Path(directory.root / "up.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"another `outlive up` or `down` is at work in {directory.root}", hint="Wait until it has ended."
+            ) from None
+        yield

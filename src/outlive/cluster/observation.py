@@ -1,0 +1,70 @@
+"""Asks every node of a cluster, side by side, how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from outlive.cluster.directory import ClusterDirectory, NodeDirectory
+from outlive.cluster.plan.health import ClusterFacts, NodeReport, Replication
+from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
+from outlive.cluster.state import supervisor_pid
+from outlive.errors import ControlPlaneError
+from outlive.etcd.client import EtcdClient
+from outlive.model.lsn import Timeline
+from outlive.patroni.client import PatroniClient
+
+TIMEOUT_S = 1.0
+
+
+async def observe(spec: ClusterSpec, secrets: Secrets, directory: ClusterDirectory) -> ClusterFacts:
+    """What every node says of itself now; one that doesn't answer within a second is reported as silent."""
+    etcd = EtcdClient([f"http://{node.host}:{node.ports.etcd_client}" for node in spec.nodes], timeout_s=TIMEOUT_S)
+    try:
+        reports = await asyncio.gather(
+            *(_observe_node(node, files, secrets, etcd) for node, files in directory.nodes(spec))
+        )
+    finally:
+        await etcd.close()
+    return ClusterFacts(nodes=tuple(reports))
+
+
+async def _observe_node(node: NodeSpec, files: NodeDirectory, secrets: Secrets, etcd: EtcdClient) -> NodeReport:
+    etcd_healthy, patroni = await asyncio.gather(
+        etcd.healthy(f"http://{node.host}:{node.ports.etcd_client}"), _ask_patroni(node, secrets)
+    )
+    said = patroni or {}
+    xlog = said.get("xlog", {})
+    return NodeReport(
+        name=node.name,
+        witness=node.witness,
+        region=node.region,
+        postgres_port=node.ports.postgres,
+        supervisor_pid=supervisor_pid(files),
+        etcd_healthy=etcd_healthy,
+        patroni_answers=patroni is not None,
+        role=said.get("role"),
+        state=said.get("state"),
+        replication_state=said.get("replication_state"),
+        timeline=Timeline(said["timeline"]) if said.get("timeline") else None,
+        location=xlog.get("location"),
+        received_location=xlog.get("received_location"),
+        replayed_location=xlog.get("replayed_location"),
+        replication=tuple(
+            Replication(str(row.get("application_name")), str(row.get("state")), str(row.get("sync_state")))
+            for row in said.get("replication", ())
+        ),
+        paused=bool(said.get("pause")),
+    )
+
+
+async def _ask_patroni(node: NodeSpec, secrets: Secrets) -> dict[str, Any] | None:
+    if node.witness:
+        return None
+    patroni = PatroniClient(f"http://{node.host}:{node.ports.rest}", secrets.rest, timeout_s=TIMEOUT_S)
+    try:
+        return await patroni.state()
+    except (ControlPlaneError, ValueError):
+        return None
+    finally:
+        await patroni.close()
