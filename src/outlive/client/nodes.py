@@ -1,0 +1,120 @@
+"""The nodes as the calls use them: the watch over them, a pool for each, and the way from a call to a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from outlive.client.dsn import Dsn
+from outlive.client.monitor import Monitor
+from outlive.client.plan.routing import route_read
+from outlive.client.plan.synchronous import InForce
+from outlive.client.plan.topology import Primary, View
+from outlive.client.pools import Pool
+from outlive.client.probe import Probe
+from outlive.client.wire import Dialer, Wire
+from outlive.errors import ConfigurationError, DurabilityNotMetError
+from outlive.model.deadline import Deadline
+from outlive.model.freshness import Freshness
+from outlive.model.topology import Address
+from outlive.system import monotonic
+
+DURABILITY_WAIT_S = 15.0
+CONNECT_TIMEOUT_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of a client; seconds, except where the name says otherwise."""
+
+    pool_size: int = 10
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    probe_deadline_s: float = 0.8
+    max_lag_s: float = 10.0
+    start_timeout_s: float = 10.0
+    close_timeout_s: float = 5.0
+
+
+class Nodes:
+    """Watches every node of a DSN and pools connections to each."""
+
+    def __init__(self, dsn: Dsn, limits: Limits) -> None:
+        settings = {"application_name": "outlive"} if not _names_itself(dsn) else {}
+        dialer = Dialer(dsn, limits.connect_timeout_s, settings)
+        probe_dialer = Dialer(dsn, limits.probe_deadline_s, settings)
+        self.limits = limits
+        self.pools = {host: Pool(host, dialer, limits.pool_size) for host in dsn.hosts}
+        self.monitor = Monitor((Probe(host, probe_dialer, limits.probe_deadline_s) for host in dsn.hosts), self._abort)
+        self._turn = 0
+
+    async def start(self) -> None:
+        """Learn every node's state once.
+
+        Raises:
+            ConfigurationError: a node belongs to another cluster.
+        """
+        await self.monitor.start(Deadline.after(self.limits.start_timeout_s, monotonic()))
+        view = self.monitor.view
+        if view.foreign:
+            reasons = [f"{known.address}: {known.reason}" for known in view.silent if known.address in view.foreign]
+            raise ConfigurationError("; ".join(reasons), hint="List the nodes of one cluster only.")
+
+    async def close(self) -> None:
+        """Let calls under way finish for a moment, then drop everything; may be called twice."""
+        deadline = Deadline.after(self.limits.close_timeout_s, monotonic())
+        await asyncio.gather(*(pool.drain(deadline) for pool in self.pools.values()))
+        await self.monitor.stop()
+        await asyncio.gather(*(pool.close() for pool in self.pools.values()))
+
+    async def primary(self, deadline: Deadline) -> Primary:
+        """The node that takes writes. Raises: NoPrimaryError, SplitBrainError."""
+        return await self.monitor.primary(deadline)
+
+    async def synchronous_primary(self, deadline: Deadline) -> tuple[Primary, InForce]:
+        """The node that takes writes, once a standby confirms them.
+
+        Raises:
+            DurabilityNotMetError: none did in time.
+        """
+        await self.primary(deadline)
+        if (found := _synchronous(self.monitor.view)) is None:
+            await self.monitor.wait(
+                lambda view: _synchronous(view) is not None, deadline.sooner(DURABILITY_WAIT_S, monotonic())
+            )
+            found = _synchronous(self.monitor.view)
+        if found is not None:
+            return found
+        primary = await self.primary(deadline)
+        assert not isinstance(primary.synchronous, InForce)
+        raise DurabilityNotMetError(f"{primary.address}: {primary.synchronous.reason}")
+
+    def reader(self, freshness: Freshness) -> Address | None:
+        """The node for a read, if one can serve it now."""
+        self._turn += 1
+        route = route_read(
+            self.monitor.view, freshness, now=monotonic(), max_lag_s=self.limits.max_lag_s, turn=self._turn
+        )
+        return route if isinstance(route, Address) else None
+
+    async def acquire(self, address: Address, deadline: Deadline) -> Wire:
+        """A connection to a node, to be given back with `release`."""
+        return await self.pools[address].acquire(deadline)
+
+    def release(self, wire: Wire) -> None:
+        """Give a connection back."""
+        self.pools[wire.address].release(wire)
+
+    def _abort(self, address: Address, reason: str) -> None:
+        self.pools[address].abort(f"{address}: {reason}")
+
+
+def _synchronous(view: View) -> tuple[Primary, InForce] | None:
+    match view.writable:
+        case Primary(_, InForce() as in_force) as primary:
+            return primary, in_force
+        case _:
+            return None
+
+
+def _names_itself(dsn: Dsn) -> bool:
+    return any(key == "application_name" for key, _ in dsn.parameters)

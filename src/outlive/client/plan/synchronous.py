@@ -1,0 +1,65 @@
+"""Whether a standby is in force that must confirm each critical commit.
+
+`synchronous_standby_names` decides it together with the standbys that are connected. A list of `*` is no
+standby in force: any replication client would match it, a backup's receiver included, and Patroni sets
+`ANY 1 (*)` when none is eligible.
+
+Source: PostgreSQL documentation, `synchronous_standby_names`; Patroni documentation, "Replication modes".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NAME = re.compile(r'"((?:[^"]|"")+)"|([^\s,()"]+)')
+_COUNT = re.compile(r"\s*(?:(?:FIRST|ANY)\s+)?\d+\s*\((.*)\)\s*", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Synchronous:
+    """What the primary says of its synchronous replication.
+
+    `connected` names the standbys that it replicates to and that count as synchronous to it; where the role may
+    not see which do, all that it replicates to.
+    """
+
+    names: str
+    connected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Each commit waits for one of these standbys at least. `names` is the setting that says so."""
+
+    standbys: tuple[str, ...]
+    names: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotInForce:
+    """No standby has to confirm a commit, or none that could is connected."""
+
+    reason: str
+
+
+def judge(synchronous: Synchronous) -> InForce | NotInForce:
+    """Whether critical commits are confirmed by a standby right now."""
+    listed = listed_names(synchronous.names)
+    if not listed:
+        return NotInForce("synchronous_standby_names is empty")
+    if "*" in listed:
+        return NotInForce(f"synchronous_standby_names is {synchronous.names!r}, which any replication client satisfies")
+    wanted = {name.lower() for name in listed}
+    standbys = tuple(sorted(name for name in synchronous.connected if name.lower() in wanted))
+    if not standbys:
+        return NotInForce(f"no standby of synchronous_standby_names {synchronous.names!r} is connected")
+    return InForce(standbys, synchronous.names)
+
+
+def listed_names(setting: str) -> tuple[str, ...]:
+    """The names in a value of `synchronous_standby_names`, in either of its forms."""
+    counted = _COUNT.fullmatch(setting)
+    return tuple(
+        (quoted or bare).replace('""', '"') for quoted, bare in _NAME.findall(counted[1] if counted else setting)
+    )

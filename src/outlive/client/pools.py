@@ -1,0 +1,173 @@
+"""A node's connections, bounded, handed out without a round trip.
+
+A caller takes the connection that was used last, else opens one, else waits in line. Nothing is reset between
+uses: the product's own calls leave the session as they found it, and `Cluster.connection()` resets what it
+hands out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from outlive.client.failures import AttemptError
+from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
+from outlive.client.wire import Dialer, Wire
+from outlive.errors import PoolTimeoutError
+from outlive.model.deadline import Deadline
+from outlive.model.topology import Address
+from outlive.system import monotonic
+
+MAX_WAITING = 10_000
+CLOSE_S = 2.0
+
+
+class Pool:
+    """Connections to one node, `max_size` at most; at most `MAX_WAITING` callers wait for one."""
+
+    def __init__(self, address: Address, dialer: Dialer, max_size: int) -> None:
+        self.address = address
+        self.heard_at = 0.0
+        self._dialer = dialer
+        self._max_size = max_size
+        self._idle: deque[Wire] = deque()
+        self._open: set[Wire] = set()
+        self._given_back = asyncio.Event()
+        self._dialing = 0
+        self._generation = 0
+        self._waiting: deque[asyncio.Future[Wire | None]] = deque()
+
+    @property
+    def size(self) -> int:
+        """Connections that are open or being opened."""
+        return len(self._open) + self._dialing
+
+    @property
+    def in_use(self) -> int:
+        """Connections that are handed out or being opened."""
+        return self.size - len(self._idle)
+
+    async def acquire(self, deadline: Deadline) -> Wire:
+        """A connection, to be given back with `release`.
+
+        Raises:
+            AttemptError: the node can't be reached, or its connections were aborted meanwhile.
+            PoolTimeoutError: none became free before the deadline, or too many callers wait already.
+        """
+        while (wire := self._take_idle()) is None:
+            if self.size < self._max_size:
+                return await self._dial()
+            wire = await self._wait(deadline)
+            if wire is not None:
+                break
+        return wire
+
+    def release(self, wire: Wire) -> None:
+        """Give a connection back; one that is closed makes room for another."""
+        self._given_back.set()
+        if wire not in self._open:
+            return
+        if not wire.is_open:
+            self._open.discard(wire)
+            self._hand(None)
+            return
+        self.heard_at = monotonic()
+        if not self._hand(wire):
+            self._idle.append(wire)
+
+    def abort(self, reason: str) -> None:
+        """Cut every connection at once; whoever uses or awaits one fails now."""
+        self._generation += 1
+        for wire in self._open:
+            wire.cut(reason)
+        self._open.clear()
+        self._idle.clear()
+        failure = AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, reason)
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(AttemptError(failure))
+
+    async def drain(self, deadline: Deadline) -> None:
+        """Wait until every connection is given back, or the deadline comes."""
+        while self.in_use and not deadline.expired(monotonic()):
+            self._given_back.clear()
+            try:
+                async with asyncio.timeout(deadline.remaining_s(monotonic())):
+                    await self._given_back.wait()
+            except TimeoutError:
+                return
+
+    async def close(self) -> None:
+        """Say goodbye on every idle connection, and cut the others."""
+        idle, self._idle = self._idle, deque()
+        self._open.difference_update(idle)
+        self.abort("the client was closed")
+        await asyncio.gather(*(_close(wire) for wire in idle))
+
+    def _take_idle(self) -> Wire | None:
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_open:
+                return wire
+            self._open.discard(wire)
+        return None
+
+    async def _dial(self) -> Wire:
+        generation = self._generation
+        self._dialing += 1
+        wire = None
+        try:
+            wire = await self._dialer.dial(self.address)
+        finally:
+            self._dialing -= 1
+            if wire is None:
+                self._hand(None)
+        if generation != self._generation:
+            wire.cut("the node was given up while connecting")
+            raise AttemptError(AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, "the node was given up"))
+        self._open.add(wire)
+        return wire
+
+    async def _wait(self, deadline: Deadline) -> Wire | None:
+        """The next connection given back, or None: there is room to open one."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise PoolTimeoutError(f"{self.address}: {MAX_WAITING} callers wait for a connection already")
+        waiter: asyncio.Future[Wire | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(deadline.remaining_s(monotonic())):
+                return await waiter
+        except BaseException as error:
+            self._leave(waiter)
+            if isinstance(error, TimeoutError):
+                held = f"all {self._max_size} connections stayed in use until the deadline"
+                raise PoolTimeoutError(f"{self.address}: {held}") from None
+            raise
+
+    def _leave(self, waiter: asyncio.Future[Wire | None]) -> None:
+        """Forget a waiter; what it was handed and can't take any more goes to the next."""
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            wire = waiter.result()
+            if wire is None:
+                self._hand(None)
+            else:
+                self.release(wire)
+
+    def _hand(self, wire: Wire | None) -> bool:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(wire)
+                return True
+        return False
+
+
+async def _close(wire: Wire) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await wire.connection.close()
+    except Exception:
+        wire.cut("it did not close in time")

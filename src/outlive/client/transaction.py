@@ -1,0 +1,264 @@
+"""A transaction on the primary: one attempt at it, and the loop that makes the next one.
+
+    async for tx in db.transaction():
+        async with tx:
+            await tx.execute("insert into turns values ($1)", turn)
+
+BEGIN is tried until it succeeds or the budget is spent. A failure inside the block rolls back, and the block is
+run again. A failure of the COMMIT itself is raised: Python does not tell a block that ended from one left by
+`return`, so running it again can't be promised. `Cluster.run` holds the whole function and retries both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import asyncpg
+
+from outlive.client.attempts import DEADLINE_CAME, Attempts
+from outlive.client.failures import AttemptError
+from outlive.client.nodes import Nodes
+from outlive.client.plan.begin import Isolation, begin_message
+from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
+from outlive.client.plan.synchronous import InForce
+from outlive.client.plan.topology import Primary
+from outlive.client.wire import Wire
+from outlive.errors import ConfigurationError, TransactionError
+from outlive.model.durability import Durability, Receipt
+from outlive.system import monotonic
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a transaction has to keep; `degraded` lets a critical one go on without a synchronous standby."""
+
+    durability: Durability
+    isolation: Isolation | None
+    degraded: bool
+
+
+class Transaction:
+    """One attempt at a transaction. `receipt` is set once it is committed."""
+
+    __slots__ = ("_attempts", "_in_force", "_nodes", "_primary", "_terms", "_timer", "_wire", "receipt")
+
+    def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts) -> None:
+        self.receipt: Receipt | None = None
+        self._nodes = nodes
+        self._terms = terms
+        self._attempts = attempts
+        self._wire: Wire | None = None
+        self._primary: Primary | None = None
+        self._in_force: InForce | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def fetch(self, sql: str, *args: object) -> Awaitable[list[asyncpg.Record]]:
+        """All rows of a query."""
+        return self._connection().fetch(sql, *args)  # type: ignore[no-any-return]
+
+    def fetchrow(self, sql: str, *args: object) -> Awaitable[asyncpg.Record | None]:
+        """The first row of a query."""
+        return self._connection().fetchrow(sql, *args)  # type: ignore[no-any-return]
+
+    def fetchval(self, sql: str, *args: object) -> Awaitable[Any]:
+        """The first column of the first row of a query."""
+        return self._connection().fetchval(sql, *args)  # type: ignore[no-any-return]
+
+    def execute(self, sql: str, *args: object) -> Awaitable[str]:
+        """Execute a statement; the answer is its command tag."""
+        return self._connection().execute(sql, *args)  # type: ignore[no-any-return]
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> Awaitable[None]:
+        """Execute a statement once for each row of arguments."""
+        return self._connection().executemany(sql, rows)  # type: ignore[no-any-return]
+
+    async def __aenter__(self) -> Self:
+        await self.begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> bool:
+        if error is None:
+            await self.commit(last=True)
+            return False
+        await self.roll_back(error)
+        return True
+
+    async def begin(self) -> None:
+        """Begin on the primary, as often as it takes within the budget."""
+        if self._wire is not None or self.receipt is not None:
+            raise ConfigurationError("this transaction was entered before", hint="Take a new one for each attempt.")
+        while self._wire is None:
+            await self._attempts.next()
+            await self._try_begin()
+
+    async def _try_begin(self) -> None:
+        deadline = self._attempts.deadline
+        wire = None
+        try:
+            primary, in_force = await self._target()
+            wire = await self._nodes.acquire(primary.address, deadline)
+            self._timer = asyncio.get_running_loop().call_later(
+                deadline.remaining_s(monotonic()), wire.cut, DEADLINE_CAME
+            )
+            await wire.connection.execute(self._begin_message(primary, in_force))
+        except BaseException as error:
+            self._drop(wire)
+            if not isinstance(error, Exception):
+                raise
+            self._attempts.failed(error, Phase.CONNECT if wire is None else Phase.BEGIN, wire)
+        else:
+            self._wire, self._primary, self._in_force = wire, primary, in_force
+
+    async def _target(self) -> tuple[Primary, InForce | None]:
+        deadline = self._attempts.deadline
+        if self._terms.durability is Durability.CRITICAL and not self._terms.degraded:
+            return await self._nodes.synchronous_primary(deadline)
+        primary = await self._nodes.primary(deadline)
+        return primary, primary.synchronous if isinstance(primary.synchronous, InForce) else None
+
+    def _begin_message(self, primary: Primary, in_force: InForce | None) -> str:
+        critical = self._terms.durability is Durability.CRITICAL
+        # Without a standby in force `on` may wait for one forever; the caller allowed less, and the receipt says so.
+        level = "local" if critical and in_force is None else self._terms.durability.synchronous_commit
+        names = in_force.names if critical and in_force is not None else None
+        return begin_message(level, primary.facts.timeline, names, self._terms.isolation)
+
+    async def commit(self, *, last: bool = False) -> bool:
+        """Commit and set the receipt; False if it failed and another attempt is due, which `last` rules out.
+
+        Raises:
+            CommitUnknownError: the connection was lost meanwhile, or no standby confirmed.
+        """
+        wire = self._held()
+        try:
+            interrupted = await self._commit(wire)
+        except Exception as error:
+            self._drop(wire)
+            self._attempts.failed(error, Phase.COMMIT, wire, last=last)
+            return False
+        self._release(wire)
+        if interrupted:
+            raise asyncio.CancelledError
+        return True
+
+    async def _commit(self, wire: Wire) -> bool:
+        """Send COMMIT and judge the answer; True if the task was cancelled meanwhile."""
+        if not wire.is_open:
+            reason = wire.cut_reason or "the connection was lost before COMMIT was sent"
+            raise AttemptError(AttemptFailure(Phase.BODY, FailureKind.LOST, reason))
+        tag, interrupted = await uninterrupted(wire.connection.execute("COMMIT"))
+        if tag != "COMMIT":
+            raise TransactionError("rolled back: one of its statements had failed, and the error was swallowed")
+        if wire.unreplicated:
+            reason = "the wait for a synchronous standby was cancelled"
+            raise AttemptError(AttemptFailure(Phase.COMMIT, FailureKind.UNREPLICATED, reason))
+        self.receipt = self._receipt()
+        return interrupted
+
+    async def roll_back(self, error: BaseException) -> None:
+        """Undo after `error`: returns if another attempt is due, else raises the caller's error."""
+        wire = self._held()
+        if not isinstance(error, Exception):
+            # Cancelled: nothing may be awaited, and the server rolls back when the connection ends.
+            self._drop(wire)
+            raise error
+        closed_before = not wire.is_open
+        await self._undo(wire)
+        if closed_before or not isinstance(error, asyncpg.InterfaceError):
+            self._attempts.failed(error, Phase.BODY, wire)
+        else:
+            raise error
+
+    async def _undo(self, wire: Wire) -> None:
+        try:
+            await wire.connection.execute("ROLLBACK")
+        except BaseException as error:
+            self._drop(wire)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._release(wire)
+
+    def _receipt(self) -> Receipt:
+        assert self._primary is not None
+        return Receipt(
+            durability=self._terms.durability,
+            node=str(self._primary.address),
+            timeline=self._primary.facts.timeline,
+            lsn=None,
+            synchronous_standbys=self._in_force.standbys if self._in_force is not None else (),
+            attempts=self._attempts.number,
+        )
+
+    def _connection(self) -> asyncpg.Connection:
+        return self._held().connection
+
+    def _held(self) -> Wire:
+        if self._wire is None:
+            raise ConfigurationError(
+                "the transaction is not open",
+                hint="Use it inside its `async with` block, and keep nothing of it after.",
+            )
+        return self._wire
+
+    def _drop(self, wire: Wire | None) -> None:
+        if wire is not None:
+            wire.cut("the attempt failed")
+            self._release(wire)
+
+    def _release(self, wire: Wire) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wire = None
+        self._nodes.release(wire)
+
+
+class Transactions:
+    """The attempts at one transaction, to be looped over with `async for`."""
+
+    __slots__ = ("_attempts", "_current", "_nodes", "_terms")
+
+    def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts) -> None:
+        self._nodes = nodes
+        self._terms = terms
+        self._attempts = attempts
+        self._current: Transaction | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Transaction:
+        if self._current is not None and self._current.receipt is not None:
+            raise StopAsyncIteration
+        self._current = Transaction(self._nodes, self._terms, self._attempts)
+        return self._current
+
+
+async def uninterrupted(coroutine: Coroutine[Any, None, T]) -> tuple[T, bool]:
+    """A driver call run to its end even if the task is cancelled, and whether it was.
+
+    A cancelled call would make the driver send a CancelRequest, which in a COMMIT cuts short the wait for the
+    standby. This steps the coroutine by hand and shields each future that it waits for, which costs no task.
+    """
+    interrupted = False
+    while True:
+        try:
+            waited_for = coroutine.send(None)
+        except StopIteration as stop:
+            return stop.value, interrupted
+        while not waited_for.done():
+            try:
+                await asyncio.shield(waited_for)
+            except asyncio.CancelledError:
+                interrupted = interrupted or not waited_for.done()
+            except Exception:  # noqa: S110 - the coroutine raises it at its next step
+                pass

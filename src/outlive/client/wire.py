@@ -1,0 +1,103 @@
+"""One connection to one node: how it is opened, watched and cut."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+from outlive.client.dsn import Dsn
+from outlive.model.topology import Address
+
+KEEPALIVE_IDLE_S = 5
+KEEPALIVE_INTERVAL_S = 2
+KEEPALIVE_COUNT = 3
+TCP_USER_TIMEOUT_MS = 5000
+
+_SYNC_WAIT = "SyncRepWaitForLSN"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialer:
+    """Opens connections to the nodes that a DSN names."""
+
+    dsn: Dsn
+    connect_timeout_s: float
+    settings: Mapping[str, str]
+
+    async def dial(self, address: Address) -> Wire:
+        """A new connection.
+
+        Raises:
+            TimeoutError: the node did not answer within the connect timeout.
+            OSError, asyncpg.PostgresError: it can't be reached, or refused.
+        """
+        async with asyncio.timeout(self.connect_timeout_s):
+            connection = await asyncpg.connect(
+                dsn=self.dsn.driver_parameters(),
+                host=address.host,
+                port=address.port,
+                user=self.dsn.user,
+                password=self.dsn.password,
+                database=self.dsn.database,
+                server_settings=dict(self.settings),
+                timeout=None,
+            )
+        return Wire(address, connection)
+
+
+class Wire:
+    """An open connection. `unreplicated` is set once a commit's wait for a standby was cancelled on it."""
+
+    __slots__ = ("address", "connection", "cut_reason", "unreplicated")
+
+    def __init__(self, address: Address, connection: asyncpg.Connection) -> None:
+        self.address = address
+        self.connection = connection
+        self.unreplicated = False
+        self.cut_reason: str | None = None
+        set_socket_options(connection)
+        self.listen()
+
+    def listen(self) -> None:
+        """Hear the server's warnings; to be called again after a reset, which drops all listeners."""
+        self.connection.add_log_listener(self._hear)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be used."""
+        return not self.connection.is_closed()
+
+    def cut(self, reason: str) -> None:
+        """Drop it at once: whoever waits on it fails now, and nothing is sent but the end of the session."""
+        if self.cut_reason is None:
+            self.cut_reason = reason
+        self.connection.terminate()
+
+    def _hear(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
+        # The routine's name, unlike the text, is the same in every language.
+        if getattr(message, "server_source_function", None) == _SYNC_WAIT:
+            self.unreplicated = True
+
+
+def set_socket_options(connection: asyncpg.Connection) -> None:
+    """Let the kernel notice a dead peer: the driver sets neither keepalive nor a user timeout."""
+    sock = connection._transport.get_extra_info("socket")  # noqa: SLF001 - the driver offers no other way
+    if sock is None or sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _TCP_OPTIONS.items():
+        # macOS and Windows lack some of them.
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+_TCP_OPTIONS = {
+    "TCP_KEEPIDLE": KEEPALIVE_IDLE_S,
+    "TCP_KEEPINTVL": KEEPALIVE_INTERVAL_S,
+    "TCP_KEEPCNT": KEEPALIVE_COUNT,
+    "TCP_USER_TIMEOUT": TCP_USER_TIMEOUT_MS,
+}
