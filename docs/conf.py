@@ -22,6 +22,8 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 # Docstrings are plain sentences with `code` in single quotes.
 default_role = "code"
+# Two dashes begin an option.
+smartquotes = False
 
 html_theme = "furo"
 html_title = f"Outlive {release}"

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from importlib import import_module
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 import typer
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from typer.cli import get_docs_for_click
+from typer.testing import CliRunner
 
 from outlive import errors
+from outlive.cli.app import app
+from outlive.client import dsn
+from outlive.cluster.spec import Profile
 from outlive.errors import OutliveError
 
 
-class ErrorsDirective(SphinxDirective):
-    """The tree of errors, then each error with its code, exit code, outcome and hint."""
-
-    def run(self) -> list[nodes.Node]:
-        """Render the page's part as nodes."""
-        return self.parse_text_to_nodes(errors_page(), allow_section_headings=True)
-
-
-class CommandLineDirective(SphinxDirective):
-    """Every command with its arguments and options, as `--help` has them."""
-
-    def run(self) -> list[nodes.Node]:
-        """Render the page's part as nodes."""
-        return self.parse_text_to_nodes(command_line_page(), allow_section_headings=True)
-
-
 def errors_page() -> str:
-    """The taxonomy as Markdown."""
+    """The tree of errors, then each error with its code, exit code, outcome and hint."""
     tree = inspect.cleandoc(errors.__doc__ or "")
     sections = "\n".join(_error_section(error) for error in _family(OutliveError))
     return f"```text\n{tree}\n```\n\n{sections}"
@@ -57,15 +46,76 @@ def _error_section(error: type[OutliveError]) -> str:
 
 
 def command_line_page() -> str:
-    """Every command as Markdown."""
-    command = typer.main.get_command(import_module("outlive.cli.app").app)
-    page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="outlive", indent=1)
-    # The page has a title of its own; what is above the first usage line is the program's one sentence.
-    return page.replace("## `outlive`\n", "", 1)
+    """Every command with its arguments and options, as `--help` has them."""
+    command = typer.main.get_command(app)
+    page = get_docs_for_click(obj=command, ctx=typer.Context(command), name="outlive")
+    # The page has a title of its own, and a \b paragraph is one that keeps its lines: the examples.
+    page = page.removeprefix("# `outlive`\n")
+    return re.sub(r"\x08\n(Examples?):\n((?:  .*\n)+)", _examples, page)
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def _examples(match: re.Match[str]) -> str:
+    commands = "".join(f"{line.strip()}\n" for line in match[2].splitlines())
+    return f"**{match[1]}**:\n\n```sh\n{commands}```\n"
+
+
+def dsn_parameters_page() -> str:
+    """What may stand behind the question mark of a DSN."""
+    groups: dict[str, Iterable[str]] = {
+        "who and where, as an alternative to the address": dsn._IDENTITY,
+        "of Outlive": dsn._OWN,
+        "of the connection": dsn._DRIVER,
+        "of the session": dsn._SETTINGS,
+    }
+    rows = (f"| {group} | {', '.join(f'`{name}`' for name in sorted(names))} |" for group, names in groups.items())
+    return "| | parameters |\n|---|---|\n" + "\n".join(rows)
+
+
+def profiles_page() -> str:
+    """The settings that Patroni keeps for the whole cluster, a column for each profile."""
+    columns = {profile: dict(_flat(_settings(profile))) for profile in Profile}
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    head = f"| setting | {' | '.join(profile.value for profile in columns)} |\n|---|{'---|' * len(columns)}\n"
+    return head + "\n".join(
+        f"| `{name}` | {' | '.join(_value(column, name) for column in columns.values())} |" for name in names
+    )
+
+
+def _settings(profile: Profile) -> dict[str, object]:
+    arguments = ["render", "patroni", "--node", "n1", "--profile", profile.value]
+    printed = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    settings = yaml.safe_load(printed.stdout)["bootstrap"]["dcs"]
+    assert isinstance(settings, dict)
+    return settings
+
+
+def _flat(settings: dict[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif not isinstance(value, list):
+            yield f"{prefix}{name}", value
+
+
+def _value(column: dict[str, object], name: str) -> str:
+    if name not in column:
+        return "PostgreSQL's own"
+    value = column[name]
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _directive(page: Callable[[], str]) -> type[SphinxDirective]:
+    class PageDirective(SphinxDirective):
+        def run(self) -> list[nodes.Node]:
+            return self.parse_text_to_nodes(page(), allow_section_headings=True)
+
+    return PageDirective
+
+
+def setup(sphinx: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
-    app.add_directive("outlive-errors", ErrorsDirective)
-    app.add_directive("outlive-command-line", CommandLineDirective)
+    sphinx.add_directive("outlive-errors", _directive(errors_page))
+    sphinx.add_directive("outlive-command-line", _directive(command_line_page))
+    sphinx.add_directive("outlive-dsn-parameters", _directive(dsn_parameters_page))
+    sphinx.add_directive("outlive-profiles", _directive(profiles_page))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
