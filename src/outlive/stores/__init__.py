@@ -1,1 +1,22 @@
-"""."""
+"""What an agent keeps: conversations with their turns, checkpoints and tool calls."""
+
+from outlive.stores.conversation import Conversation
+from outlive.stores.conversations import Conversations
+from outlive.stores.migrate import MigrationReport, migrate
+from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
+from outlive.stores.state import AgentState
+
+__all__ = [
+    "AgentState",
+    "CallStatus",
+    "Checkpoint",
+    "Conversation",
+    "Conversations",
+    "Cost",
+    "MigrationReport",
+    "NewTurn",
+    "Picture",
+    "ToolCall",
+    "Turn",
+    "migrate",
+]

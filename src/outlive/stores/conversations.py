@@ -1,0 +1,105 @@
+"""Finding, making and opening conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from outlive.errors import ConfigurationError, NotFoundError
+from outlive.stores.conversation import Conversation
+from outlive.stores.encoding import checked_name, encode
+from outlive.stores.hold import Hold
+from outlive.stores.queries import queries
+from outlive.stores.records import Picture, read_picture
+from outlive.stores.statements import Statements
+
+DEFAULT_LEASE_S = 30.0
+MAX_LEASE_S = 86_400.0
+
+
+class Conversations:
+    """The conversations of one database. `state.conversations` is one of these."""
+
+    def __init__(self, statements: Statements, max_value_bytes: int) -> None:
+        self._statements = statements
+        self._max_value_bytes = max_value_bytes
+
+    async def open(
+        self,
+        id: str,  # noqa: A002 - the word of the field, and of every message
+        *,
+        worker: str,
+        lease_s: float = DEFAULT_LEASE_S,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Conversation:
+        """Take the conversation's lease and bring back all that is kept of it, in one round trip.
+
+        Makes it, with `metadata`, if there is none. The lease lasts `lease_s` seconds by the database's clock and is
+        renewed by every write; a worker that is named like the holder gets it at once and fences the holder off,
+        so no two live workers may share a name.
+
+        Raises:
+            LeaseLostError: another worker holds it now; the message says who, and for how long.
+            UnstorableError: the id, the worker's name or the metadata can't be kept as they are.
+            SchemaError: the tables are not there.
+        """
+        row = await self._statements.write(
+            queries("conversations")["open"],
+            checked_name(id, "a conversation's id"),
+            checked_name(worker, "a worker's name"),
+            _checked_lease(lease_s),
+            self._metadata(metadata),
+        )
+        return self._held(read_picture(row), worker, lease_s)
+
+    async def claim(
+        self, among: Iterable[str], *, worker: str, lease_s: float = DEFAULT_LEASE_S
+    ) -> Conversation | None:
+        """Take the first of these conversations that is open and that nobody holds; None if there is none.
+
+        This is how several workers share a list of conversations, and how a dead worker's are taken over: they are
+        free again when its lease is over. Conversations that don't exist are passed over (`create` makes them).
+        """
+        checked_name(worker, "a worker's name")
+        row = await self._statements.write(
+            queries("conversations")["claim"], list(among), worker, _checked_lease(lease_s)
+        )
+        return None if row["id"] is None else self._held(read_picture(row), worker, lease_s)
+
+    async def create(self, ids: Iterable[str], *, metadata: Mapping[str, Any] | None = None) -> int:
+        """Make those conversations that are not there yet, in this order; returns how many are new.
+
+        A retry after a lost answer counts only what is new to it.
+        """
+        checked = [checked_name(each, "a conversation's id") for each in ids]
+        row = await self._statements.write(queries("conversations")["create"], checked, self._metadata(metadata))
+        return int(row[0])
+
+    async def load(self, id: str) -> Picture:  # noqa: A002
+        """Read all of a conversation without taking its lease; shows every acknowledged write.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        row = await self._statements.read(queries("conversations")["load"], id)
+        if row is None:
+            raise NotFoundError(f"there is no conversation {id!r}")
+        return read_picture(row)
+
+    async def count_open(self, among: Iterable[str]) -> int:
+        """How many of these conversations exist and are not complete."""
+        row = await self._statements.read(queries("conversations")["count_open"], list(among))
+        return 0 if row is None else int(row[0])
+
+    def _metadata(self, metadata: Mapping[str, Any] | None) -> str:
+        return encode(dict(metadata or {}), "the metadata", self._max_value_bytes)
+
+    def _held(self, picture: Picture, worker: str, lease_s: float) -> Conversation:
+        hold = Hold(self._statements, picture.id, worker, picture.lease_token, lease_s, self._max_value_bytes)
+        return Conversation(hold, picture)
+
+
+def _checked_lease(lease_s: float) -> float:
+    if not 0 < lease_s <= MAX_LEASE_S:
+        raise ConfigurationError(f"lease_s must lie between 0 and {MAX_LEASE_S:.0f} seconds, not {lease_s}")
+    return float(lease_s)

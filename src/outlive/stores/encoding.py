@@ -1,0 +1,82 @@
+"""Values as the JSON text that is stored, byte for byte what comes back; what would not come back is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from outlive.errors import UnstorableError
+
+MAX_VALUE_BYTES = 8 * 1024 * 1024
+"""The most bytes of JSON that one turn, state, result or argument list may have, unless told otherwise."""
+
+MAX_NAME_LENGTH = 500
+"""The most characters of an id or key."""
+
+
+def encode(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
+    """The JSON text of `value`, keys in their own order; `what` names it in an error.
+
+    Tuples are stored as lists. Refused are NUL characters (PostgreSQL's text can't hold them), lone surrogates,
+    NaN and infinity, keys that are not strings (JSON would turn them into strings) and anything JSON has no form for.
+
+    Raises:
+        UnstorableError: with the place inside the value, or its size in bytes.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UnstorableError(f"{what} can't be stored as JSON: {error}") from None
+    for flaw in _flaws(value, "$"):
+        raise UnstorableError(f"{what} can't be stored: {flaw}")
+    size_bytes = len(text.encode())
+    if size_bytes > max_bytes:
+        raise UnstorableError(
+            f"{what} has {size_bytes:,} bytes of JSON, the limit is {max_bytes:,} bytes",
+            hint="Keep large content elsewhere and store a reference to it, or raise max_value_bytes of AgentState.",
+        )
+    return text
+
+
+def decode(text: str) -> Any:
+    """The value of stored JSON text."""
+    return json.loads(text)
+
+
+def digest(text: str) -> bytes:
+    """The SHA-256 of stored text: two requests are the same request when theirs are equal."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def checked_name(name: object, what: str) -> str:
+    """An id or key that the database can hold.
+
+    Raises:
+        UnstorableError: it is not a string of 1 to 500 characters without NUL and lone surrogates.
+    """
+    if not isinstance(name, str):
+        raise UnstorableError(f"{what} must be a string, not {type(name).__name__}")
+    if not 0 < len(name) <= MAX_NAME_LENGTH:
+        raise UnstorableError(f"{what} must have 1 to {MAX_NAME_LENGTH} characters, this one has {len(name)}")
+    for flaw in _flaws(name, "it"):
+        raise UnstorableError(f"{what} can't be stored: {flaw}")
+    return name
+
+
+def _flaws(value: object, place: str) -> Iterator[str]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield f"{place} holds a NUL character"
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            yield f"{place} holds half of a surrogate pair"
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                yield f"{place} has the key {key!r}, which is not a string"
+            yield from _flaws(key, f"a key of {place}")
+            yield from _flaws(inner, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _flaws(inner, f"{place}[{index}]")

@@ -1,0 +1,55 @@
+"""The refusals of the functions in schema `outlive` as the product's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from outlive.errors import (
+    InterruptedCallError,
+    KeyReusedError,
+    LeaseLostError,
+    NotFoundError,
+    SchemaError,
+    StateError,
+    VersionConflictError,
+)
+
+_REFUSALS: dict[str, type[StateError]] = {
+    "OL001": LeaseLostError,
+    "OL002": KeyReusedError,
+    "OL003": NotFoundError,
+    "OL004": VersionConflictError,
+    "OL005": InterruptedCallError,
+}
+
+# Undefined table, function, type and schema, and a column or signature of another version.
+_NO_SUCH_NAME = frozenset({"42P01", "42883", "42704", "3F000", "42703"})
+
+
+@contextmanager
+def typed_refusals() -> Iterator[None]:
+    """Turn what the stores' own functions raise into a `StateError`; everything else passes through.
+
+    Every statement of the stores is the stores' own, so a name that the database does not know is a missing or
+    older schema, never the user's SQL.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        refusal = _refusal(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _refusal(error: asyncpg.PostgresError) -> StateError | None:
+    sqlstate, message, detail = str(error.sqlstate), str(error), getattr(error, "detail", None)
+    refused = _REFUSALS.get(sqlstate)
+    if refused is not None:
+        return refused(f"{message} ({detail})" if detail else message)
+    if sqlstate in _NO_SUCH_NAME:
+        return SchemaError(f"the schema `outlive` is not there as this code needs it: {message}")
+    return None

@@ -1,0 +1,51 @@
+"""How the stores speak to the database: each write is one statement in one retried, critical transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from outlive.client.cluster import Cluster
+from outlive.client.transaction import Transaction
+from outlive.stores.failures import typed_refusals
+
+WRITE_TIMEOUT_S = 60.0
+"""How long a write is retried before it is given up: longer than a failover of stock Patroni takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The database under a store, and how long a call may take in seconds."""
+
+    db: Cluster
+    timeout_s: float = WRITE_TIMEOUT_S
+
+    async def write(self, sql: str, *args: Any) -> asyncpg.Record:
+        """Apply one statement that is safe to apply again, and return its row.
+
+        Durability is critical: when this returns, a failover can't lose it. A lost connection is retried even when
+        the commit may have been applied, because every statement of the stores says the same when it is said twice.
+        """
+        with typed_refusals():
+            row = await self.db.run(
+                _fetchrow,
+                sql,
+                *args,
+                durability="critical",
+                isolation="read_committed",  # the functions rely on a new snapshot for each of their statements
+                idempotent=True,
+                timeout=self.timeout_s,
+            )
+        assert row is not None, "every statement of the stores returns a row"
+        return row
+
+    async def read(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """Read one row that shows every acknowledged write."""
+        with typed_refusals():
+            return await self.db.fetchrow(sql, *args, read="strong", timeout=self.timeout_s)
+
+
+async def _fetchrow(tx: Transaction, sql: str, *args: Any) -> asyncpg.Record | None:
+    return await tx.fetchrow(sql, *args)
