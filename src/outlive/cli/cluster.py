@@ -1,24 +1,29 @@
-"""The commands around a cluster on this machine."""
+"""The commands around a cluster on this machine.
+
+Each imports what it needs when it runs: `outlive status` is asked often, and most of its half second is imports.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json, say
-from outlive.cluster import lifecycle, steering, supervisor
+from outlive.cluster import limits
 from outlive.cluster.directory import ClusterDirectory
-from outlive.cluster.making import Wish
 from outlive.cluster.plan.health import ClusterFacts, Safe, critical_writes
 from outlive.cluster.spec import Profile
 from outlive.errors import ConfigurationError, UnavailableError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 COMPONENTS = ("supervisor", "etcd", "patroni", "postgres", "journal")
 WATCH_PERIOD_S = 1.0
@@ -31,7 +36,7 @@ def up(
     profile: Annotated[Profile | None, typer.Option(help="Timings and sizes.", show_default="fast")] = None,
     postgres_bin: Annotated[Path | None, typer.Option(help="Programs of an installed PostgreSQL, 15 to 18.")] = None,
     etcd_bin: Annotated[Path | None, typer.Option(help="Directory of an installed etcd.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait until it is whole.")] = lifecycle.UP_LIMIT_S,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until it is whole.")] = limits.UP_S,
     json: Json = False,
 ) -> None:
     """Start the cluster, making it first if there is none, and wait until it is whole.
@@ -44,6 +49,9 @@ def up(
       outlive up --nodes 2 --witness 1 --dir ./cluster
       outlive up --postgres-bin /usr/lib/postgresql/16/bin
     """
+    from outlive.cluster import lifecycle
+    from outlive.cluster.making import Wish
+
     cluster = ClusterDirectory(chosen_directory(directory))
     wish = Wish(nodes=nodes, witnesses=witness, profile=profile, postgres_bin=postgres_bin, etcd_bin=etcd_bin)
     started = time.monotonic()
@@ -68,6 +76,8 @@ def down(
       outlive down
       outlive down --destroy --yes
     """
+    from outlive.cluster import lifecycle
+
     cluster = ClusterDirectory(chosen_directory(directory))
     if not call_or_exit(cluster.exists):
         say(f"there is no cluster in {cluster.root}")
@@ -96,8 +106,6 @@ def status(
       outlive status --watch
       outlive status --json
     """
-    from rich.console import Console
-
     from outlive.cli import status_view
 
     cluster = ClusterDirectory(chosen_directory(directory))
@@ -108,7 +116,7 @@ def status(
     if json:
         put_json(status_view.as_json(facts))
     else:
-        Console(highlight=False).print(status_view.table(facts))
+        _console().print(status_view.table(facts))
     if not isinstance(critical_writes(facts), Safe):
         raise typer.Exit(UnavailableError.exit_code)
 
@@ -158,7 +166,7 @@ def switchover(
         str | None, typer.Option(help="The standby to become primary.", show_default="Patroni's choice")
     ] = None,
     directory: Dir = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = steering.SWITCHOVER_LIMIT_S,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = limits.SWITCHOVER_S,
     json: Json = False,
 ) -> None:
     """Hand the lead to a standby, as planned.
@@ -168,6 +176,8 @@ def switchover(
       outlive switchover
       outlive switchover --to n2
     """
+    from outlive.cluster import steering
+
     cluster = ClusterDirectory(chosen_directory(directory))
     done = await_or_exit(steering.switchover(cluster, to, timeout_s=timeout))
     if json:
@@ -179,7 +189,7 @@ def switchover(
 def restart(
     nodes: Annotated[list[str] | None, typer.Argument(help="Nodes; without them all.")] = None,
     directory: Dir = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for each node.")] = steering.RESTART_LIMIT_S,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for each node.")] = limits.RESTART_S,
 ) -> None:
     """Restart PostgreSQL, standbys first, the primary last, one after the other.
 
@@ -188,6 +198,8 @@ def restart(
       outlive restart
       outlive restart n2
     """
+    from outlive.cluster import steering
+
     cluster = ClusterDirectory(chosen_directory(directory))
     await_or_exit(steering.restart(cluster, nodes or [], say, timeout_s=timeout))
     put("restarted")
@@ -205,27 +217,31 @@ def supervise(
     Example:
       outlive supervise n1 --dir /var/lib/outlive
     """
+    from outlive.cluster import supervisor
+
     call_or_exit(lambda: supervisor.supervise(chosen_directory(directory), node))
 
 
 async def _observe(directory: ClusterDirectory) -> ClusterFacts:
-    from outlive.cluster import database, observation
+    from outlive.cluster import observation
 
     spec, secrets = directory.load()
-    facts, names = await asyncio.gather(
-        observation.observe(spec, secrets, directory),
-        asyncio.to_thread(database.synchronous_standby_names, spec, secrets),
-    )
-    return replace(facts, synchronous_standby_names=names)
+    return await observation.observe_with_standby_names(spec, secrets, directory)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Piped into a file or another program, a line is not to be cut at 80 columns.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def _watch(directory: ClusterDirectory) -> None:
-    from rich.console import Console
     from rich.live import Live
 
     from outlive.cli import status_view
 
-    with Live(console=Console(highlight=False), auto_refresh=False, screen=True) as live:
+    with Live(console=_console(), auto_refresh=False, screen=True) as live:
         while True:  # until Ctrl-C
             live.update(status_view.table(asyncio.run(_observe(directory))), refresh=True)
             time.sleep(WATCH_PERIOD_S)

@@ -30,16 +30,6 @@ def ensure(spec: ClusterSpec, secrets: Secrets) -> None:
         raise ControlPlaneError(f"the application's database could not be made: {error}") from error
 
 
-def synchronous_standby_names(spec: ClusterSpec, secrets: Secrets) -> str | None:
-    """The setting in force on the primary; None if no primary could be asked."""
-    try:
-        with psycopg.connect(_superuser(spec, secrets, limit_s=1), autocommit=True) as connection:
-            row = connection.execute("SELECT current_setting('synchronous_standby_names')").fetchone()
-    except psycopg.Error:
-        return None
-    return str(row[0]) if row else None
-
-
 def dsn(spec: ClusterSpec, secrets: Secrets) -> str:
     """The DSN of the application's user, every data node in it."""
     hosts = ",".join(f"{node.host}:{node.ports.postgres}" for node in spec.data_nodes)
@@ -56,7 +46,7 @@ def pgpass(spec: ClusterSpec, secrets: Secrets) -> str:
     )
 
 
-def _superuser(spec: ClusterSpec, secrets: Secrets, *, limit_s: int = CONNECT_LIMIT_S) -> str:
+def _superuser(spec: ClusterSpec, secrets: Secrets) -> str:
     return psycopg.conninfo.make_conninfo(
         host=",".join(node.host for node in spec.data_nodes),
         port=",".join(str(node.ports.postgres) for node in spec.data_nodes),
@@ -64,7 +54,7 @@ def _superuser(spec: ClusterSpec, secrets: Secrets, *, limit_s: int = CONNECT_LI
         password=secrets.superuser,
         dbname="postgres",
         target_session_attrs="primary",
-        connect_timeout=limit_s,
+        connect_timeout=CONNECT_LIMIT_S,
         application_name="outlive",
     )
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outlive import system
-from outlive.cluster import database, identity, making, observation, ports, processes, stopping
+from outlive.cluster import database, identity, limits, making, observation, ports, processes, stopping
 from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
 from outlive.cluster.journal import Journal
@@ -25,13 +25,11 @@ from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
 from outlive.cluster.state import read_state, supervisor_pid
 from outlive.errors import ConfigurationError, ControlPlaneError
 
-UP_LIMIT_S = 90.0
-DOWN_LIMIT_S = 90.0
 _POLL_S = 0.1
 Report = Callable[[str], None]
 
 
-async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout_s: float = UP_LIMIT_S) -> str:
+async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout_s: float = limits.UP_S) -> str:
     """Start what does not run of the cluster, made as wished if there is none, and wait until it is whole.
 
     Returns the DSN of the application's user.
@@ -49,7 +47,7 @@ async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout
         return _publish(directory, spec, secrets)
 
 
-async def down(directory: ClusterDirectory, report: Report, *, timeout_s: float = DOWN_LIMIT_S) -> None:
+async def down(directory: ClusterDirectory, report: Report, *, timeout_s: float = limits.DOWN_S) -> None:
     """Stop the cluster: standbys, then the primary, then etcd and the supervisors. No process is left.
 
     Raises:

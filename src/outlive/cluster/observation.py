@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
+
+import asyncpg
 
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory
 from outlive.cluster.plan.health import ClusterFacts, NodeReport, Replication
+from outlive.cluster.plan.patroni_config import SUPERUSER
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
 from outlive.cluster.state import supervisor_pid
 from outlive.errors import ControlPlaneError
@@ -27,6 +31,34 @@ async def observe(spec: ClusterSpec, secrets: Secrets, directory: ClusterDirecto
     finally:
         await etcd.close()
     return ClusterFacts(nodes=tuple(reports))
+
+
+async def observe_with_standby_names(spec: ClusterSpec, secrets: Secrets, directory: ClusterDirectory) -> ClusterFacts:
+    """The same with the primary's `synchronous_standby_names`, which only the database tells."""
+    facts, names = await asyncio.gather(observe(spec, secrets, directory), _standby_names(spec, secrets))
+    return replace(facts, synchronous_standby_names=names)
+
+
+async def _standby_names(spec: ClusterSpec, secrets: Secrets) -> str | None:
+    """The setting in force on the primary; None if no primary could be asked."""
+    try:
+        connection = await asyncpg.connect(
+            host=[node.host for node in spec.data_nodes],
+            port=[node.ports.postgres for node in spec.data_nodes],
+            user=SUPERUSER,
+            password=secrets.superuser,
+            database="postgres",
+            target_session_attrs="primary",
+            timeout=TIMEOUT_S,
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+    try:
+        return str(await connection.fetchval("SHOW synchronous_standby_names", timeout=TIMEOUT_S))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+    finally:
+        connection.terminate()
 
 
 async def _observe_node(node: NodeSpec, files: NodeDirectory, secrets: Secrets, etcd: EtcdClient) -> NodeReport:

@@ -15,8 +15,6 @@ from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.errors import ConfigurationError, ControlPlaneError, NoPrimaryError
 from outlive.patroni.client import PatroniClient
 
-SWITCHOVER_LIMIT_S = 60.0
-RESTART_LIMIT_S = 60.0
 _POLL_S = 0.05
 
 
