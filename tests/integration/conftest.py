@@ -10,38 +10,33 @@ from pathlib import Path
 
 import pytest
 
-from outlive.cluster import lifecycle
-from outlive.cluster.directory import ClusterDirectory
-from outlive.cluster.making import Wish
+from outlive.testing import LocalCluster
 
 
 @dataclass(frozen=True, slots=True)
 class RunningCluster:
-    """A cluster that is up: where it lives and how to reach it."""
+    """A cluster that is up: how to hurt it, where it lives, how to reach it."""
 
-    directory: ClusterDirectory
+    local: LocalCluster
+    directory: Path
     dsn: str
-
-
-def quiet(_line: str) -> None:
-    """Take a progress line and say nothing."""
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[RunningCluster]:
-    """Three nodes, whole. A test that breaks it makes it whole again (`whole_cluster`)."""
+    """Three nodes, whole. A test that breaks one asks for `whole_cluster` instead."""
     with tempfile.TemporaryDirectory(prefix="outlive-test-", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o755)
-        directory = ClusterDirectory(Path(scratch) / "cluster")
+        local = LocalCluster(Path(scratch) / "cluster", nodes=3)
         try:
-            yield RunningCluster(directory, asyncio.run(lifecycle.up(directory, Wish(), quiet)))
+            yield RunningCluster(local, local.directory.root, asyncio.run(local.start()))
         finally:
-            asyncio.run(lifecycle.down(directory, quiet))
+            asyncio.run(local.stop())
 
 
 @pytest.fixture
 def whole_cluster(cluster: RunningCluster) -> Iterator[RunningCluster]:
-    """The cluster, whole before the test, and asked to be whole again after it."""
-    asyncio.run(lifecycle.up(cluster.directory, Wish(), quiet))
+    """The cluster, whole before the test and made whole again after it."""
+    asyncio.run(cluster.local.start())
     yield cluster
-    asyncio.run(lifecycle.up(cluster.directory, Wish(), quiet))
+    asyncio.run(cluster.local.start())

@@ -1,0 +1,64 @@
+"""The demo's own cluster of three nodes, which it may hurt."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from outlive import system
+from outlive.demo.environment import Fault, Injection
+from outlive.errors import ConfigurationError
+from outlive.testing import LocalCluster
+
+
+class OwnCluster:
+    """A cluster in `directory`, or in a scratch directory that is removed at the end. See `Environment`.
+
+    A cluster that runs already is used, and left running.
+    """
+
+    def __init__(self, directory: Path | None, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._scratch = directory is None
+        self._home = directory or Path(tempfile.mkdtemp(prefix="outlive-demo-"))
+        if self._scratch:
+            self._home.chmod(0o755)  # the cluster below it is closed to others, and may belong to another account
+            self._home /= "cluster"
+        self._cluster = LocalCluster(self._home)
+        self._started = False
+
+    @property
+    def description(self) -> str:
+        """See `Environment`."""
+        return "a cluster of three nodes on this machine"
+
+    async def start(self) -> str:
+        """See `Environment`."""
+        self._started = not self._cluster.runs()
+        return await self._cluster.start(self._report)
+
+    async def inject(self, fault: Fault) -> Injection:
+        """See `Environment`."""
+        primary = await self._cluster.primary()
+        at = system.monotonic()
+        match fault:
+            case Fault.POSTGRES:
+                self._cluster.kill_postgres(primary)
+            case Fault.NODE:
+                self._cluster.kill_node(primary)
+            case Fault.HOST:
+                self._cluster.kill_host(primary)
+            case Fault.SWITCHOVER:
+                await self._cluster.switchover()
+            case Fault.NONE:
+                raise ConfigurationError("there is no fault to inject")
+        return Injection(fault, primary, at)
+
+    async def stop(self) -> None:
+        """See `Environment`."""
+        if self._started:
+            self._started = False
+            await self._cluster.stop(destroy=self._scratch)
+        if self._scratch and self._home.parent.exists() and not any(self._home.parent.iterdir()):
+            self._home.parent.rmdir()

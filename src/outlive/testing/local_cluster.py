@@ -1,0 +1,134 @@
+"""A real cluster on this machine, and the faults that can be done to its nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from outlive.cluster import lifecycle, observation, processes, steering
+from outlive.cluster.directory import ClusterDirectory
+from outlive.cluster.making import Wish
+from outlive.cluster.plan.health import ClusterFacts
+from outlive.cluster.state import read_state, supervisor_pid
+from outlive.errors import ConfigurationError, NoPrimaryError
+
+SWITCHOVER_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProcesses:
+    """The pids of one node; `others` are PostgreSQL's further processes and whatever else the node has started."""
+
+    supervisor: int
+    etcd: int | None
+    patroni: int | None
+    postmaster: int | None
+    others: tuple[int, ...]
+
+
+class LocalCluster:
+    """A cluster in `directory`, started and stopped as `outlive up` and `outlive down` do.
+
+    Faults name a node (`n1`, `n2` ...), return at once and heal by themselves or through `start`.
+    """
+
+    def __init__(self, directory: Path, *, nodes: int | None = None, witnesses: int | None = None) -> None:
+        self.directory = ClusterDirectory(directory)
+        self._wish = Wish(nodes=nodes, witnesses=witnesses)
+
+    async def start(self, report: Callable[[str], None] = lambda _line: None) -> str:
+        """Start whatever of it does not run and wait until it is whole; the DSN.
+
+        Raises:
+            ConfigurationError: it can't be made or started.
+            ControlPlaneError: it did not become whole in time.
+        """
+        return await lifecycle.up(self.directory, self._wish, report)
+
+    async def stop(self, *, destroy: bool = False) -> None:
+        """Stop it; with `destroy`, remove its data too. Nothing to do where there is no cluster."""
+        if self.directory.exists():
+            await lifecycle.down(self.directory, lambda _line: None)
+            if destroy:
+                lifecycle.destroy(self.directory)
+
+    def runs(self) -> bool:
+        """Whether any of its supervisors lives."""
+        if not self.directory.exists():
+            return False
+        spec, _ = self.directory.load()
+        return any(supervisor_pid(files) for _, files in self.directory.nodes(spec))
+
+    async def facts(self) -> ClusterFacts:
+        """What every node says of itself now."""
+        spec, secrets = self.directory.load()
+        return await observation.observe(spec, secrets, self.directory)
+
+    async def primary(self) -> str:
+        """The name of the node that is the primary now.
+
+        Raises:
+            NoPrimaryError: there is none.
+        """
+        primary = (await self.facts()).primary
+        if primary is None:
+            raise NoPrimaryError("the cluster has no primary now")
+        return primary.name
+
+    async def switchover(self, to: str | None = None) -> str:
+        """Hand the lead over as planned; the new primary's name."""
+        return (await steering.switchover(self.directory, to, timeout_s=SWITCHOVER_LIMIT_S)).new
+
+    def processes(self, node: str) -> NodeProcesses:
+        """The processes of a node now.
+
+        Raises:
+            ConfigurationError: its supervisor doesn't run.
+        """
+        files = self.directory.node(node)
+        supervisor, state = supervisor_pid(files), read_state(files)
+        if supervisor is None or state is None:
+            raise ConfigurationError(f"node {node} does not run")
+        etcd = state.etcd.pid if state.etcd else None
+        patroni = state.patroni.pid if state.patroni else None
+        postmaster = processes.postmaster_pid(files.data)
+        named = {etcd, patroni, postmaster}
+        others = tuple(sorted(processes.descendants(supervisor) - named))
+        return NodeProcesses(supervisor, etcd, patroni, postmaster, others)
+
+    def kill_postgres(self, node: str) -> None:
+        """SIGKILL the postmaster; its backends notice and end."""
+        _signal(signal.SIGKILL, self.processes(node).postmaster)
+
+    def kill_patroni(self, node: str) -> None:
+        """SIGKILL Patroni alone."""
+        _signal(signal.SIGKILL, self.processes(node).patroni)
+
+    def kill_node(self, node: str) -> None:
+        """SIGKILL Patroni and every process of PostgreSQL; etcd and the supervisor live on."""
+        found = self.processes(node)
+        _signal(signal.SIGKILL, found.patroni, found.postmaster, *found.others)
+
+    def kill_host(self, node: str) -> None:
+        """SIGKILL everything of the node, the supervisor first: only the lease can tell that it is gone."""
+        found = self.processes(node)
+        _signal(signal.SIGKILL, found.supervisor, found.patroni, found.postmaster, found.etcd, *found.others)
+
+    def freeze(self, node: str) -> Callable[[], None]:
+        """SIGSTOP Patroni and every process of PostgreSQL; returns the call that lets them go on."""
+        found = self.processes(node)
+        stopped = (found.patroni, found.postmaster, *found.others)
+        _signal(signal.SIGSTOP, *stopped)
+        return lambda: _signal(signal.SIGCONT, *stopped)
+
+
+def _signal(which: signal.Signals, *pids: int | None) -> None:
+    for pid in pids:
+        if pid is not None:
+            try:
+                os.kill(pid, which)
+            except ProcessLookupError:
+                continue
