@@ -6,44 +6,42 @@ failure is turned into facts, judged by the plan, and tried again or raised. Rea
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import asyncpg
 
 from outlive.client import dsn as dsns
-from outlive.client.attempts import DEADLINE_CAME, Attempts
-from outlive.client.nodes import CONNECT_TIMEOUT_S, Limits, Nodes
-from outlive.client.plan.begin import ISOLATIONS, Isolation
+from outlive.client import options, statement
+from outlive.client.attempts import Attempts
+from outlive.client.failures import diagnose
+from outlive.client.nodes import Limits, Nodes
+from outlive.client.options import DegradedName, DurabilityName
+from outlive.client.plan.begin import Isolation
 from outlive.client.plan.retry import Phase
-from outlive.client.transaction import Terms, Transaction, Transactions, uninterrupted
+from outlive.client.transaction import Terms, Transaction, Transactions
 from outlive.client.wire import Wire
 from outlive.errors import ConfigurationError
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Durability
-from outlive.model.freshness import Eventual, Freshness, FreshnessName, Strong
-from outlive.model.topology import Address, NodeFacts, Topology
+from outlive.model.freshness import FreshnessName
+from outlive.model.topology import NodeFacts, Topology
 from outlive.system import monotonic
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-DurabilityName = Literal["critical", "regenerable"]
-Degraded = Literal["refuse", "allow"]
-
 DEFAULT_TIMEOUT_S = 60.0
-_FRESHNESS: dict[str, Freshness] = {"strong": Strong(), "eventual": Eventual()}
+RESET_TIMEOUT_S = 2.0
 
 
 def connect(
     dsn: str | None = None,
     *,
     pool_size: int = 10,
-    degraded: Degraded = "refuse",
+    degraded: DegradedName = "refuse",
     max_lag: float = 10.0,
     connect_timeout: float | None = None,
 ) -> Cluster:
@@ -58,14 +56,12 @@ def connect(
     Raises:
         ConfigurationError: the DSN or an option is wrong.
     """
-    _one_of("degraded", degraded, ("refuse", "allow"))
-    _positive("pool_size", pool_size)
-    _positive("max_lag", max_lag)
-    parsed = dsns.resolve(dsn)
-    timeout_s = connect_timeout or parsed.connect_timeout_s or CONNECT_TIMEOUT_S
-    _positive("connect_timeout", timeout_s)
-    limits = Limits(pool_size=pool_size, max_lag_s=max_lag, connect_timeout_s=timeout_s)
-    return Cluster(parsed, limits, degraded=degraded == "allow")
+    limits = Limits(
+        pool_size=int(options.positive("pool_size", pool_size)),
+        max_lag_s=options.positive("max_lag", max_lag),
+        connect_timeout_s=None if connect_timeout is None else options.positive("connect_timeout", connect_timeout),
+    )
+    return Cluster(dsns.resolve(dsn), limits, degraded=options.degraded(degraded))
 
 
 class Cluster:
@@ -116,19 +112,19 @@ class Cluster:
         self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
     ) -> list[asyncpg.Record]:
         """All rows of a query. It is retried freely: for reads and for what may happen twice."""
-        return await self._read(asyncpg.Connection.fetch, sql, args, read, timeout)
+        return await self._read(lambda connection: connection.fetch(sql, *args), read, timeout)
 
     async def fetchrow(
         self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
     ) -> asyncpg.Record | None:
         """The first row of a query, or None. It is retried freely."""
-        return await self._read(asyncpg.Connection.fetchrow, sql, args, read, timeout)
+        return await self._read(lambda connection: connection.fetchrow(sql, *args), read, timeout)
 
     async def fetchval(
         self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
     ) -> Any:
         """The first column of the first row of a query, or None. It is retried freely."""
-        return await self._read(asyncpg.Connection.fetchval, sql, args, read, timeout)
+        return await self._read(lambda connection: connection.fetchval(sql, *args), read, timeout)
 
     async def execute(
         self, sql: str, *args: object, idempotent: bool = False, timeout: float = DEFAULT_TIMEOUT_S
@@ -140,19 +136,10 @@ class Cluster:
             DurabilityNotMetError: no synchronous standby is in force.
         """
         nodes = self._running()
-        attempts = Attempts(nodes.monitor, timeout, idempotent=idempotent)
-        while True:
-            await attempts.next()
-            wire = None
-            try:
-                address = await self._writer(nodes, attempts.deadline)
-                wire = await nodes.acquire(address, attempts.deadline)
-                return await _execute(wire, sql, args, attempts.deadline)
-            except Exception as error:
-                attempts.failed(error, Phase.CONNECT if wire is None else Phase.STATEMENT, wire)
-            finally:
-                if wire is not None:
-                    nodes.release(wire)
+        attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=idempotent)
+        return await statement.execute(
+            nodes, attempts, lambda connection: connection.execute(sql, *args), degraded=self._degraded
+        )
 
     def transaction(
         self,
@@ -177,7 +164,9 @@ class Cluster:
         """
         nodes = self._running()
         terms = self._terms(durability, isolation)
-        return Transactions(nodes, terms, Attempts(nodes.monitor, _seconds(timeout), idempotent=False))
+        return Transactions(
+            nodes, terms, Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=False)
+        )
 
     async def run(
         self,
@@ -199,7 +188,7 @@ class Cluster:
         """
         nodes = self._running()
         terms = self._terms(durability, isolation)
-        attempts = Attempts(nodes.monitor, _seconds(timeout), idempotent=idempotent)
+        attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=idempotent)
         while True:
             tx = Transaction(nodes, terms, attempts)
             await tx.begin()
@@ -215,12 +204,15 @@ class Cluster:
     async def connection(self, *, timeout: float = DEFAULT_TIMEOUT_S) -> AsyncIterator[asyncpg.Connection]:
         """A driver's connection to the primary. Nothing done on it is retried; its session is reset afterwards."""
         nodes = self._running()
-        attempts = Attempts(nodes.monitor, _seconds(timeout), idempotent=False)
-        wire = await self._take_writer(nodes, attempts)
+        attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=False)
+        wire = await _take_writer(nodes, attempts)
         try:
             yield wire.connection
+        except Exception:
+            await _reset(wire)
+            raise
         except BaseException:
-            wire.cut("its user failed")
+            wire.cut("the caller was cancelled")
             raise
         else:
             await _reset(wire)
@@ -239,55 +231,15 @@ class Cluster:
             NoPrimaryError: none was found within `timeout` seconds.
             SplitBrainError: two nodes take writes.
         """
-        return (await self._running().primary(Deadline.after(_seconds(timeout), monotonic()))).facts
+        return (await self._running().primary(Deadline.after(options.positive("timeout", timeout), monotonic()))).facts
 
-    async def _read(
-        self, method: Callable[..., Awaitable[T]], sql: str, args: tuple[object, ...], read: str, timeout: float
-    ) -> T:
+    async def _read(self, call: statement.Call[T], read: str, timeout: float) -> T:
         nodes = self._running()
-        freshness = _FRESHNESS.get(read)
-        if freshness is None:
-            raise _unknown("read", read, tuple(_FRESHNESS))
-        attempts = Attempts(nodes.monitor, timeout, idempotent=True)
-        while True:
-            await attempts.next()
-            wire = None
-            try:
-                address = nodes.reader(freshness) or (await nodes.primary(attempts.deadline)).address
-                wire = await nodes.acquire(address, attempts.deadline)
-                timer = asyncio.get_running_loop().call_later(timeout, wire.cut, DEADLINE_CAME)
-                try:
-                    return await method(wire.connection, sql, *args)
-                finally:
-                    timer.cancel()
-            except Exception as error:
-                attempts.failed(error, Phase.CONNECT if wire is None else Phase.READ, wire)
-            finally:
-                if wire is not None:
-                    nodes.release(wire)
+        attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=True)
+        return await statement.read(nodes, attempts, options.freshness(read), call)
 
-    async def _take_writer(self, nodes: Nodes, attempts: Attempts) -> Wire:
-        while True:
-            await attempts.next()
-            try:
-                primary = await nodes.primary(attempts.deadline)
-                return await nodes.acquire(primary.address, attempts.deadline)
-            except Exception as error:
-                attempts.failed(error, Phase.CONNECT)
-
-    async def _writer(self, nodes: Nodes, deadline: Deadline) -> Address:
-        if self._degraded:
-            return (await nodes.primary(deadline)).address
-        return (await nodes.synchronous_primary(deadline))[0].address
-
-    def _terms(self, durability: Durability | str, isolation: Isolation | None) -> Terms:
-        if isinstance(durability, str):
-            names = tuple(known.value for known in Durability)
-            _one_of("durability", durability, names)
-            durability = Durability(durability)
-        if isolation is not None:
-            _one_of("isolation", isolation, ISOLATIONS)
-        return Terms(durability, isolation, self._degraded)
+    def _terms(self, durability: Durability | str, isolation: str | None) -> Terms:
+        return Terms(options.durability(durability), options.isolation(isolation), self._degraded)
 
     def _running(self) -> Nodes:
         if self._nodes is None:
@@ -296,46 +248,25 @@ class Cluster:
         return self._nodes
 
 
-async def _execute(wire: Wire, sql: str, args: tuple[object, ...], deadline: Deadline) -> str:
-    timer = asyncio.get_running_loop().call_later(deadline.remaining_s(monotonic()), wire.cut, DEADLINE_CAME)
-    try:
-        tag, interrupted = await uninterrupted(wire.connection.execute(sql, *args))
-    finally:
-        timer.cancel()
-    if interrupted:
-        raise asyncio.CancelledError
-    return str(tag)
+async def _take_writer(nodes: Nodes, attempts: Attempts) -> Wire:
+    while True:
+        await attempts.next()
+        try:
+            primary = await nodes.primary(attempts.deadline)
+            return await nodes.acquire(primary.address, attempts.deadline)
+        except Exception as error:
+            attempts.failed(error, diagnose(error, Phase.CONNECT, None), None)
 
 
 async def _reset(wire: Wire) -> None:
-    if not wire.is_open:
-        return
+    """Make the session what it was before its user had it, or drop it."""
     try:
-        await wire.connection.reset(timeout=2.0)
+        if wire.connection.is_in_transaction():
+            wire.cut("its user left a transaction open")
+        else:
+            await wire.connection.reset(timeout=RESET_TIMEOUT_S)
+            wire.listen()
     except BaseException as error:
         wire.cut("it could not be reset")
         if not isinstance(error, Exception):
             raise
-    else:
-        wire.listen()
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise _unknown(name, value, allowed)
-
-
-def _unknown(name: str, value: object, allowed: tuple[str, ...]) -> ConfigurationError:
-    near = difflib.get_close_matches(str(value), allowed, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It is one of: {', '.join(allowed)}."
-    return ConfigurationError(f"{name} can't be {value!r}", hint=hint)
-
-
-def _positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigurationError(f"{name} can't be {value!r}", hint="It is a number above zero.")
-
-
-def _seconds(timeout: float) -> float:
-    _positive("timeout", timeout)
-    return timeout

@@ -9,6 +9,7 @@ import asyncpg
 from outlive.client.plan.begin import FENCE
 from outlive.client.plan.retry import AttemptFailure, FailureKind, GiveUp, Phase, Reason
 from outlive.client.plan.sqlstate import kind_of
+from outlive.client.wire import DEADLINE_CAME, Wire
 from outlive.errors import (
     CommitUnknownError,
     ConflictError,
@@ -20,68 +21,72 @@ from outlive.errors import (
 )
 from outlive.model.outcome import Outcome
 
+UNREPLICATED = "it is on the primary's disk, and the wait for a synchronous standby was cancelled"
+
 
 class AttemptError(Exception):
-    """An attempt of ours failed in a way that the driver has no exception for."""
+    """An attempt failed in a way that the driver has no exception for."""
 
     def __init__(self, failure: AttemptFailure) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
 
-def classify(error: BaseException, phase: Phase, *, closed: bool) -> AttemptFailure | None:
+def diagnose(error: BaseException, phase: Phase, wire: Wire | None) -> AttemptFailure | None:
     """The failure that an exception stands for, or None: it is the caller's own and passes through.
 
-    `closed` says whether the connection is gone: the driver raises the same InterfaceError for that and for a
-    caller's mistake.
+    To be asked before the connection is touched again, as what happens to it later says nothing of the cause.
     """
+    closed = wire is not None and not wire.is_open
     match error:
         case AttemptError():
             return error.failure
-        case asyncpg.PostgresError():
-            return _classify_sqlstate(error, phase)
+        case asyncpg.PostgresError() if kind := _kind_of(error, phase):
+            return AttemptFailure(phase, *_blamed(wire, kind, _clause(error, phase)), sqlstate=error.sqlstate)
         case asyncpg.InternalClientError():
-            return AttemptFailure(phase, FailureKind.LOST, _clause(error))
+            return AttemptFailure(phase, *_blamed(wire, FailureKind.LOST, "the connection was lost"))
         case asyncpg.InterfaceError() | ConnectionError() if closed:
-            return AttemptFailure(phase, FailureKind.LOST, _clause(error))
-        case OSError() if phase is not Phase.BODY:
-            return AttemptFailure(phase, FailureKind.LOST, _clause(error))
+            # The driver has the same InterfaceError for a closed connection and for a caller's mistake.
+            return AttemptFailure(phase, *_blamed(wire, FailureKind.LOST, "the connection was lost"))
+        case OSError() if phase is Phase.CONNECT:
+            return AttemptFailure(phase, FailureKind.UNREACHABLE, _clause(error, phase))
         case _:
             return None
 
 
-def _classify_sqlstate(error: asyncpg.PostgresError, phase: Phase) -> AttemptFailure | None:
+def _kind_of(error: asyncpg.PostgresError, phase: Phase) -> FailureKind | None:
     sqlstate = error.sqlstate or ""
-    if phase is Phase.BEGIN and (refused := _fence_failure(error, sqlstate)):
-        return refused
-    kind = kind_of(sqlstate)
-    return None if kind is None else AttemptFailure(phase, kind, _clause(error), sqlstate)
+    if phase is Phase.BEGIN and sqlstate == "55000":
+        return FailureKind.DEMOTED
+    if phase is Phase.BEGIN and FENCE in str(error):
+        return FailureKind.DEMOTED if "timeline" in str(error) else FailureKind.DURABILITY
+    return kind_of(sqlstate)
 
 
-def _fence_failure(error: asyncpg.PostgresError, sqlstate: str) -> AttemptFailure | None:
-    if sqlstate == "55000":
-        return AttemptFailure(Phase.BEGIN, FailureKind.DEMOTED, "the node is a standby now", sqlstate)
-    message = str(error)
-    if sqlstate != "22P02" or FENCE not in message:
-        return None
-    said = message.partition(FENCE)[2].rstrip('"')
-    kind = FailureKind.DEMOTED if said.startswith("timeline") else FailureKind.DURABILITY
-    return AttemptFailure(Phase.BEGIN, kind, said, sqlstate)
+def _blamed(wire: Wire | None, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
+    """A connection that this client cut was lost for the reason it was cut for."""
+    if wire is None or wire.cut_reason is None or kind is not FailureKind.LOST:
+        return kind, message
+    return FailureKind.OVERDUE if wire.cut_reason == DEADLINE_CAME else kind, wire.cut_reason
+
+
+def _clause(error: BaseException, phase: Phase) -> str:
+    text = str(error) or type(error).__name__
+    return text.partition(FENCE)[2].rstrip('"') if phase is Phase.BEGIN and FENCE in text else text
 
 
 def to_error(failure: AttemptFailure, verdict: GiveUp, attempts: int, node: str) -> OutliveError:
     """The caller's error for a failure that is not tried again."""
-    error = _plain_error(failure, node)
-    if verdict.reason in {Reason.OUTCOME_UNKNOWN, Reason.LAST} or failure.kind is FailureKind.DURABILITY:
+    error = _error_of(failure, node)
+    if verdict.reason in {Reason.OUTCOME_UNKNOWN, Reason.NOT_REPEATABLE} or failure.kind is FailureKind.DURABILITY:
         return error
-    exceeded = RetryBudgetExceededError(
-        f"gave up after {attempts} attempts ({verdict.reason.value}): {error}", hint=error.hint, outcome=error.outcome
-    )
+    message = f"gave up after {attempts} attempts ({verdict.reason.value}): {error}"
+    exceeded = RetryBudgetExceededError(message, hint=error.hint, outcome=error.outcome)
     exceeded.__cause__ = error
     return exceeded
 
 
-def _plain_error(failure: AttemptFailure, node: str) -> OutliveError:
+def _error_of(failure: AttemptFailure, node: str) -> OutliveError:
     if failure.outcome is Outcome.UNKNOWN:
         return CommitUnknownError(f"{node}: the outcome of the {failure.phase.value} is unknown: {failure.message}")
     make: Callable[[str], OutliveError]
@@ -95,7 +100,3 @@ def _plain_error(failure: AttemptFailure, node: str) -> OutliveError:
         case _:
             make = UnavailableError
     return make(f"{node}: {failure.message}")
-
-
-def _clause(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from outlive.client.dsn import Dsn
 from outlive.client.monitor import Monitor
+from outlive.client.plan.retry import AttemptFailure, FailureKind
 from outlive.client.plan.routing import route_read
 from outlive.client.plan.synchronous import InForce
 from outlive.client.plan.topology import Primary, View
@@ -28,7 +29,7 @@ class Limits:
     """The bounds of a client; seconds, except where the name says otherwise."""
 
     pool_size: int = 10
-    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    connect_timeout_s: float | None = None
     probe_deadline_s: float = 0.8
     max_lag_s: float = 10.0
     start_timeout_s: float = 10.0
@@ -40,7 +41,8 @@ class Nodes:
 
     def __init__(self, dsn: Dsn, limits: Limits) -> None:
         settings = {"application_name": "outlive"} if not _names_itself(dsn) else {}
-        dialer = Dialer(dsn, limits.connect_timeout_s, settings)
+        connect_timeout_s = limits.connect_timeout_s or dsn.connect_timeout_s or CONNECT_TIMEOUT_S
+        dialer = Dialer(dsn, connect_timeout_s, settings)
         probe_dialer = Dialer(dsn, limits.probe_deadline_s, settings)
         self.limits = limits
         self.pools = {host: Pool(host, dialer, limits.pool_size) for host in dsn.hosts}
@@ -70,7 +72,7 @@ class Nodes:
         """The node that takes writes. Raises: NoPrimaryError, SplitBrainError."""
         return await self.monitor.primary(deadline)
 
-    async def synchronous_primary(self, deadline: Deadline) -> tuple[Primary, InForce]:
+    async def synchronous_primary(self, deadline: Deadline) -> Primary:
         """The node that takes writes, once a standby confirms them.
 
         Raises:
@@ -100,18 +102,20 @@ class Nodes:
         """A connection to a node, to be given back with `release`."""
         return await self.pools[address].acquire(deadline)
 
-    def release(self, wire: Wire) -> None:
-        """Give a connection back."""
+    def release(self, wire: Wire, failure: AttemptFailure | None = None) -> None:
+        """Give a connection back; after any failure but a conflict its state is in doubt, and it is dropped."""
+        if failure is not None and failure.kind is not FailureKind.CONFLICT:
+            wire.cut(failure.message)
         self.pools[wire.address].release(wire)
 
     def _abort(self, address: Address, reason: str) -> None:
         self.pools[address].abort(f"{address}: {reason}")
 
 
-def _synchronous(view: View) -> tuple[Primary, InForce] | None:
+def _synchronous(view: View) -> Primary | None:
     match view.writable:
-        case Primary(_, InForce() as in_force) as primary:
-            return primary, in_force
+        case Primary(_, InForce()) as primary:
+            return primary
         case _:
             return None
 

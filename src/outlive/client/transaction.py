@@ -19,14 +19,14 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 
-from outlive.client.attempts import DEADLINE_CAME, Attempts
-from outlive.client.failures import AttemptError
+from outlive.client.attempts import Attempts
+from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
 from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import Isolation, begin_message
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
-from outlive.client.plan.synchronous import InForce
+from outlive.client.plan.synchronous import InForce, NotInForce
 from outlive.client.plan.topology import Primary
-from outlive.client.wire import Wire
+from outlive.client.wire import DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError, TransactionError
 from outlive.model.durability import Durability, Receipt
 from outlive.system import monotonic
@@ -46,7 +46,7 @@ class Terms:
 class Transaction:
     """One attempt at a transaction. `receipt` is set once it is committed."""
 
-    __slots__ = ("_attempts", "_in_force", "_nodes", "_primary", "_terms", "_timer", "_wire", "receipt")
+    __slots__ = ("_attempts", "_nodes", "_primary", "_terms", "_timer", "_wire", "receipt")
 
     def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts) -> None:
         self.receipt: Receipt | None = None
@@ -55,7 +55,6 @@ class Transaction:
         self._attempts = attempts
         self._wire: Wire | None = None
         self._primary: Primary | None = None
-        self._in_force: InForce | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def fetch(self, sql: str, *args: object) -> Awaitable[list[asyncpg.Record]]:
@@ -103,32 +102,36 @@ class Transaction:
         deadline = self._attempts.deadline
         wire = None
         try:
-            primary, in_force = await self._target()
+            primary = await self._target()
             wire = await self._nodes.acquire(primary.address, deadline)
-            self._timer = asyncio.get_running_loop().call_later(
-                deadline.remaining_s(monotonic()), wire.cut, DEADLINE_CAME
-            )
-            await wire.connection.execute(self._begin_message(primary, in_force))
-        except BaseException as error:
-            self._drop(wire)
-            if not isinstance(error, Exception):
-                raise
-            self._attempts.failed(error, Phase.CONNECT if wire is None else Phase.BEGIN, wire)
+            remaining_s = deadline.remaining_s(monotonic())
+            self._timer = asyncio.get_running_loop().call_later(remaining_s, wire.cut, DEADLINE_CAME)
+            await wire.connection.execute(self._begin_message(primary))
+        except Exception as error:
+            failure = diagnose(error, Phase.CONNECT if wire is None else Phase.BEGIN, wire)
+            self._drop(wire, str(error))
+            self._attempts.failed(error, failure, wire)
+        except BaseException:
+            self._drop(wire, "the caller was cancelled")
+            raise
         else:
-            self._wire, self._primary, self._in_force = wire, primary, in_force
+            self._wire, self._primary = wire, primary
 
-    async def _target(self) -> tuple[Primary, InForce | None]:
+    async def _target(self) -> Primary:
         deadline = self._attempts.deadline
         if self._terms.durability is Durability.CRITICAL and not self._terms.degraded:
             return await self._nodes.synchronous_primary(deadline)
-        primary = await self._nodes.primary(deadline)
-        return primary, primary.synchronous if isinstance(primary.synchronous, InForce) else None
+        return await self._nodes.primary(deadline)
 
-    def _begin_message(self, primary: Primary, in_force: InForce | None) -> str:
-        critical = self._terms.durability is Durability.CRITICAL
-        # Without a standby in force `on` may wait for one forever; the caller allowed less, and the receipt says so.
-        level = "local" if critical and in_force is None else self._terms.durability.synchronous_commit
-        names = in_force.names if critical and in_force is not None else None
+    def _begin_message(self, primary: Primary) -> str:
+        level, names = self._terms.durability.synchronous_commit, None
+        if self._terms.durability is Durability.CRITICAL:
+            match primary.synchronous:
+                case InForce():
+                    names = primary.synchronous.names
+                case NotInForce():
+                    # `on` could wait for a standby forever; the caller allowed less, and the receipt says so.
+                    level = "local"
         return begin_message(level, primary.facts.timeline, names, self._terms.isolation)
 
     async def commit(self, *, last: bool = False) -> bool:
@@ -141,8 +144,9 @@ class Transaction:
         try:
             interrupted = await self._commit(wire)
         except Exception as error:
-            self._drop(wire)
-            self._attempts.failed(error, Phase.COMMIT, wire, last=last)
+            failure = diagnose(error, Phase.COMMIT, wire)
+            self._release(wire, failure)
+            self._attempts.failed(error, failure, wire, last=last)
             return False
         self._release(wire)
         if interrupted:
@@ -158,8 +162,7 @@ class Transaction:
         if tag != "COMMIT":
             raise TransactionError("rolled back: one of its statements had failed, and the error was swallowed")
         if wire.unreplicated:
-            reason = "the wait for a synchronous standby was cancelled"
-            raise AttemptError(AttemptFailure(Phase.COMMIT, FailureKind.UNREPLICATED, reason))
+            raise AttemptError(AttemptFailure(Phase.COMMIT, FailureKind.UNREPLICATED, UNREPLICATED))
         self.receipt = self._receipt()
         return interrupted
 
@@ -167,34 +170,32 @@ class Transaction:
         """Undo after `error`: returns if another attempt is due, else raises the caller's error."""
         wire = self._held()
         if not isinstance(error, Exception):
-            # Cancelled: nothing may be awaited, and the server rolls back when the connection ends.
-            self._drop(wire)
+            # Cancelled: nothing may be awaited any more, and the server rolls back as the connection ends.
+            self._drop(wire, "the caller was cancelled")
             raise error
-        closed_before = not wire.is_open
+        failure = diagnose(error, Phase.BODY, wire)
         await self._undo(wire)
-        if closed_before or not isinstance(error, asyncpg.InterfaceError):
-            self._attempts.failed(error, Phase.BODY, wire)
-        else:
-            raise error
+        self._attempts.failed(error, failure, wire)
 
     async def _undo(self, wire: Wire) -> None:
         try:
             await wire.connection.execute("ROLLBACK")
         except BaseException as error:
-            self._drop(wire)
+            self._drop(wire, "it could not be rolled back")
             if not isinstance(error, Exception):
                 raise
         else:
             self._release(wire)
 
     def _receipt(self) -> Receipt:
-        assert self._primary is not None
+        primary = self._primary
+        assert primary is not None
         return Receipt(
             durability=self._terms.durability,
-            node=str(self._primary.address),
-            timeline=self._primary.facts.timeline,
+            node=str(primary.address),
+            timeline=primary.facts.timeline,
             lsn=None,
-            synchronous_standbys=self._in_force.standbys if self._in_force is not None else (),
+            synchronous_standbys=primary.synchronous.standbys if isinstance(primary.synchronous, InForce) else (),
             attempts=self._attempts.number,
         )
 
@@ -209,17 +210,17 @@ class Transaction:
             )
         return self._wire
 
-    def _drop(self, wire: Wire | None) -> None:
+    def _drop(self, wire: Wire | None, reason: str) -> None:
         if wire is not None:
-            wire.cut("the attempt failed")
+            wire.cut(reason)
             self._release(wire)
 
-    def _release(self, wire: Wire) -> None:
+    def _release(self, wire: Wire, failure: AttemptFailure | None = None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._wire = None
-        self._nodes.release(wire)
+        self._nodes.release(wire, failure)
 
 
 class Transactions:

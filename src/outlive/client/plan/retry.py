@@ -100,7 +100,7 @@ class Reason(Enum):
     OUTCOME_UNKNOWN = "outcome unknown"
     ATTEMPTS_SPENT = "attempts spent"
     TIME_SPENT = "time spent"
-    LAST = "not to be repeated"
+    NOT_REPEATABLE = "not repeatable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+"""A single statement: a read from the node that fits, or a write on the primary that commits by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from outlive.client.attempts import Attempts
+from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
+from outlive.client.nodes import Nodes
+from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
+from outlive.client.wire import DEADLINE_CAME, Wire
+from outlive.model.deadline import Deadline
+from outlive.model.freshness import Freshness
+from outlive.model.topology import Address
+from outlive.system import monotonic
+
+T = TypeVar("T")
+
+Call = Callable[[asyncpg.Connection], Awaitable[T]]
+
+
+async def read(nodes: Nodes, attempts: Attempts, freshness: Freshness, call: Call[T]) -> T:
+    """Run a read on the node that `freshness` asks for, again and again until it succeeds within the budget."""
+
+    async def choose(deadline: Deadline) -> Address:
+        return nodes.reader(freshness) or (await nodes.primary(deadline)).address
+
+    return await _repeat(nodes, attempts, choose, call, Phase.READ)
+
+
+async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], *, degraded: bool) -> T:
+    """Run an autocommitted write on the primary; a lost answer is repeated only if the attempts are idempotent."""
+
+    async def choose(deadline: Deadline) -> Address:
+        primary = await (nodes.primary(deadline) if degraded else nodes.synchronous_primary(deadline))
+        return primary.address
+
+    return await _repeat(nodes, attempts, choose, call, Phase.STATEMENT)
+
+
+async def _repeat(
+    nodes: Nodes, attempts: Attempts, choose: Callable[[Deadline], Awaitable[Address]], call: Call[T], phase: Phase
+) -> T:
+    while True:
+        await attempts.next()
+        wire = None
+        failure = None
+        try:
+            wire = await nodes.acquire(await choose(attempts.deadline), attempts.deadline)
+            return await _bounded(wire, call, attempts.deadline, phase)
+        except Exception as error:
+            failure = diagnose(error, Phase.CONNECT if wire is None else phase, wire)
+            attempts.failed(error, failure, wire)
+        finally:
+            if wire is not None:
+                nodes.release(wire, failure)
+
+
+async def _bounded(wire: Wire, call: Call[T], deadline: Deadline, phase: Phase) -> T:
+    timer = asyncio.get_running_loop().call_later(deadline.remaining_s(monotonic()), wire.cut, DEADLINE_CAME)
+    try:
+        result = await call(wire.connection)
+    except asyncio.CancelledError:
+        # Before the driver can send its CancelRequest, which would cut short the wait for a standby.
+        wire.cut("the caller was cancelled")
+        raise
+    finally:
+        timer.cancel()
+    if wire.unreplicated:
+        raise AttemptError(AttemptFailure(phase, FailureKind.UNREPLICATED, UNREPLICATED))
+    return result
