@@ -7,23 +7,21 @@ import fcntl
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from outlive import system
-from outlive.cluster import database, identity, limits, making, observation, ports, processes, stopping
+from outlive.cluster import database, limits, making, observation, starting, stopping
 from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
 from outlive.cluster.journal import Journal
 from outlive.cluster.making import Wish
-from outlive.cluster.plan.health import ClusterFacts, missing
-from outlive.cluster.plan.identity import Identity
-from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
-from outlive.cluster.state import read_state, supervisor_pid
+from outlive.cluster.plan.health import SYNCHRONOUS_STANDBY, ClusterFacts, missing
+from outlive.cluster.spec import ClusterSpec, Secrets
+from outlive.cluster.state import is_drained, read_state, supervisor_pid
 from outlive.errors import ConfigurationError, ControlPlaneError
+from outlive.patroni.client import PatroniClient
 
 _POLL_S = 0.1
 Report = Callable[[str], None]
@@ -41,8 +39,8 @@ async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout
     until = system.monotonic() + timeout_s
     spec, secrets = making.make_or_load(directory, wish)
     with _only_one(directory):
-        _start_supervisors(directory, spec, report)
-        await _wait_until_whole(directory, spec, secrets, report, until)
+        with starting.start_supervisors(directory, spec, report) as started:
+            await _wait_until_whole(directory, spec, secrets, started, report, until)
         await asyncio.to_thread(database.ensure, spec, secrets)
         return _publish(directory, spec, secrets)
 
@@ -62,9 +60,9 @@ async def down(directory: ClusterDirectory, report: Report, *, timeout_s: float 
         primary = facts.primary.name if facts.primary else None
         standbys = [node.name for node in spec.data_nodes if node.name != primary]
         report("stopping the standbys")
-        await _signal_and_wait(directory, standbys, signal.SIGUSR1, _is_drained, until)
+        await _signal_and_wait(directory, standbys, signal.SIGUSR1, is_drained, until)
         report("stopping the primary")
-        await _signal_and_wait(directory, [primary] if primary else [], signal.SIGUSR1, _is_drained, until)
+        await _signal_and_wait(directory, [primary] if primary else [], signal.SIGUSR1, is_drained, until)
         report("stopping etcd and the supervisors")
         await _signal_and_wait(directory, [node.name for node in spec.nodes], signal.SIGTERM, _is_gone, until)
         for _, files in directory.nodes(spec):
@@ -86,63 +84,13 @@ def destroy(directory: ClusterDirectory) -> None:
     shutil.rmtree(directory.root)
 
 
-def _start_supervisors(directory: ClusterDirectory, spec: ClusterSpec, report: Report) -> None:
-    stopped = [(node, files) for node, files in directory.nodes(spec) if supervisor_pid(files) is None]
-    for _, files in directory.nodes(spec):
-        pid = supervisor_pid(files)
-        if pid is not None and _is_drained(files):
-            os.kill(pid, signal.SIGUSR2)
-    if not stopped:
-        return
-    ports.require_free(_needed_ports(stopped))
-    who = identity.decide(directory.root, spec.postgres_bin)
-    identity.own(who, [directory.root, directory.spec_file, directory.secrets_file])
-    for node, files in stopped:
-        _start_supervisor(who, directory, node, files)
-    report(f"started {len(stopped)} supervisors: {', '.join(node.name for node, _ in stopped)}")
-
-
-def _start_supervisor(who: Identity, directory: ClusterDirectory, node: NodeSpec, files: NodeDirectory) -> None:
-    logs = files.log("supervisor").parent
-    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    files.home.chmod(0o700)
-    log = files.log("supervisor")
-    log.touch(mode=0o600)
-    identity.own(who, [files.home, logs, log])
-    program = [sys.executable, "-m", "outlive.cluster.supervisor", str(directory.root.absolute()), node.name]
-    command, arguments = identity.command(who, program)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PATRONI_", "PG"))}
-    with log.open("ab") as output:
-        started = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=environment | {"PYTHONSAFEPATH": "1"},
-            start_new_session=True,
-            **arguments,
-        )
-    started.returncode = 0  # it outlives this process on purpose
-
-
-def _needed_ports(stopped: list[tuple[NodeSpec, NodeDirectory]]) -> Iterator[tuple[str, int]]:
-    for node, files in stopped:
-        left = read_state(files)
-        alive = left and (left.etcd and left.etcd.alive(), left.patroni and left.patroni.alive(), left.postmaster)
-        etcd_lives, patroni_lives, _ = alive or (False, False, None)
-        postmaster = processes.postmaster_pid(files.data)
-        if not etcd_lives:
-            yield f"etcd of {node.name}", node.ports.etcd_client
-            yield f"etcd of {node.name} (peers)", node.ports.etcd_peer
-        if node.ports.rest and not patroni_lives:
-            yield f"Patroni of {node.name}", node.ports.rest
-        if node.ports.postgres and not (postmaster and processes.serves(postmaster, files.data)):
-            yield f"PostgreSQL of {node.name}", node.ports.postgres
-
-
 async def _wait_until_whole(
-    directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets, report: Report, until: float
+    directory: ClusterDirectory,
+    spec: ClusterSpec,
+    secrets: Secrets,
+    started: starting.Started,
+    report: Report,
+    until: float,
 ) -> ClusterFacts:
     lacking: tuple[str, ...] = ()
     while system.monotonic() < until:
@@ -153,7 +101,8 @@ async def _wait_until_whole(
         if now_lacking != lacking:
             lacking = now_lacking
             report(f"waiting for {', '.join(lacking)}")
-        _require_supervisors(directory, spec)
+        starting.require_alive(directory, started)
+        await _hurry(spec, secrets, facts, lacking)
         await asyncio.sleep(_POLL_S)
     raise ControlPlaneError(
         f"the cluster in {directory.root} is not whole in time; still missing: {', '.join(lacking)}",
@@ -161,13 +110,17 @@ async def _wait_until_whole(
     )
 
 
-def _require_supervisors(directory: ClusterDirectory, spec: ClusterSpec) -> None:
-    for node, files in directory.nodes(spec):
-        log = files.log("supervisor")
-        said = log.read_text(errors="replace").strip() if log.exists() else ""
-        if said and supervisor_pid(files) is None:
-            last = said.splitlines()[-1]
-            raise ControlPlaneError(f"the supervisor of {node.name} ended: {last}", hint=f"All it said is in {log}.")
+async def _hurry(spec: ClusterSpec, secrets: Secrets, facts: ClusterFacts, lacking: tuple[str, ...]) -> None:
+    """Spare the primary's Patroni a sleep of loop_wait when all that is left is to name its standbys."""
+    if lacking == (SYNCHRONOUS_STANDBY,) and facts.primary:
+        node = spec.node(facts.primary.name)
+        patroni = PatroniClient(f"http://{node.host}:{node.ports.rest}", secrets.rest, timeout_s=1.0)
+        try:
+            await patroni.wake()
+        except ControlPlaneError:
+            return
+        finally:
+            await patroni.close()
 
 
 def _publish(directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets) -> str:
@@ -175,11 +128,6 @@ def _publish(directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets) -
     write_private(directory.dsn_file, f"{dsn}\n".encode())
     write_private(directory.pgpass, database.pgpass(spec, secrets).encode())
     return dsn
-
-
-def _is_drained(files: NodeDirectory) -> bool:
-    state = read_state(files)
-    return supervisor_pid(files) is None or (state is not None and state.desired == "drained" and not state.patroni)
 
 
 def _is_gone(files: NodeDirectory) -> bool:

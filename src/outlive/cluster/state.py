@@ -64,3 +64,9 @@ def supervisor_pid(files: NodeDirectory) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def is_drained(files: NodeDirectory) -> bool:
+    """Whether neither Patroni nor PostgreSQL is kept running here: drained, or without a supervisor."""
+    state = read_state(files)
+    return supervisor_pid(files) is None or (state is not None and state.desired == "drained" and not state.patroni)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from outlive.model.lsn import Timeline
 
+SYNCHRONOUS_STANDBY = "a synchronous standby"
 _PRIMARY_ROLES = frozenset({"primary", "master"})
 
 
@@ -127,7 +128,7 @@ def missing(facts: ClusterFacts) -> tuple[str, ...]:
         f"standby {node.name}" for node in standbys if not (node.is_streaming and node.timeline == primary.timeline)
     ]
     if len(facts.data_nodes) > 1 and not _synchronous(facts, primary):
-        lacks.append("a synchronous standby")
+        lacks.append(SYNCHRONOUS_STANDBY)
     return tuple(lacks)
 
 
