@@ -25,7 +25,7 @@ def test_the_page_does_what_it_says(
     monkeypatch.setenv("COLUMNS", "120")
     if cluster_of(page) == "shared":
         cluster = request.getfixturevalue("cluster")
-        monkeypatch.setenv("OUTLIVE_DIR", str(cluster.directory.root))
+        monkeypatch.setenv("OUTLIVE_DIR", str(cluster.directory))
         monkeypatch.setenv("OUTLIVE_DSN", cluster.dsn)
     reader = Reader(str(path.relative_to(ROOT)), tmp_path, dict(os.environ))
     try:
