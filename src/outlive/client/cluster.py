@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Self, TypeVar
 
 import asyncpg
 
@@ -30,7 +30,6 @@ from outlive.model.freshness import FreshnessName
 from outlive.model.topology import NodeFacts, Topology
 from outlive.system import monotonic
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 60.0

@@ -24,6 +24,7 @@ SCHEMES = ("postgresql", "postgres")
 
 _IDENTITY = frozenset({"host", "port", "user", "password", "dbname", "database"})
 _OWN = frozenset({"connect_timeout", "target_session_attrs"})
+_FILES = frozenset({"passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"})
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 _PRIMARY_ATTRS = frozenset({"any", "read-write", "primary"})
 _DRIVER = frozenset(
@@ -241,6 +242,7 @@ def _read_query(query: str) -> dict[str, str]:
         _check_key(key)
     parameters = dict(pairs)
     _check_value(parameters, "sslmode", _SSL_MODES, "")
+    _check_files(parameters)
     _check_value(parameters, "target_session_attrs", _PRIMARY_ATTRS, "Each read chooses its node by `read=`.")
     return parameters
 
@@ -263,6 +265,12 @@ def _check_value(parameters: Mapping[str, str], key: str, allowed: frozenset[str
     value = parameters.get(key)
     if value is not None and value not in allowed:
         raise _wrong(f"{key} can't be {value!r}", hint or f"It is one of: {', '.join(sorted(allowed))}.")
+
+
+def _check_files(parameters: Mapping[str, str]) -> None:
+    for key in _FILES & parameters.keys():
+        if not Path(parameters[key]).is_file():
+            raise _wrong(f"{key}: there is no file {parameters[key]}", "Give the path of a file that can be read.")
 
 
 def _connect_timeout_s(parameters: Mapping[str, str]) -> float | None:

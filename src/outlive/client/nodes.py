@@ -14,7 +14,7 @@ from outlive.client.plan.topology import Primary, View
 from outlive.client.pools import Pool
 from outlive.client.probe import Probe
 from outlive.client.wire import Dialer, Wire
-from outlive.errors import ConfigurationError, DurabilityNotMetError
+from outlive.errors import ConfigurationError, DurabilityNotMetError, UnavailableError
 from outlive.model.deadline import Deadline
 from outlive.model.freshness import Freshness
 from outlive.model.topology import Address
@@ -22,6 +22,7 @@ from outlive.system import monotonic
 
 DURABILITY_WAIT_S = 15.0
 CONNECT_TIMEOUT_S = 1.5
+LOGIN_HINT = "Check user, password and database in the DSN."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +41,36 @@ class Nodes:
     """Watches every node of a DSN and pools connections to each."""
 
     def __init__(self, dsn: Dsn, limits: Limits) -> None:
-        settings = {"application_name": "outlive"} if not _names_itself(dsn) else {}
+        named = any(key == "application_name" for key, _ in dsn.parameters)
+        dialer = Dialer(dsn, {} if named else {"application_name": "outlive"})
         connect_timeout_s = limits.connect_timeout_s or dsn.connect_timeout_s or CONNECT_TIMEOUT_S
-        dialer = Dialer(dsn, connect_timeout_s, settings)
-        probe_dialer = Dialer(dsn, limits.probe_deadline_s, settings)
         self.limits = limits
-        self.pools = {host: Pool(host, dialer, limits.pool_size) for host in dsn.hosts}
-        self.monitor = Monitor((Probe(host, probe_dialer, limits.probe_deadline_s) for host in dsn.hosts), self._abort)
+        self.pools = {host: Pool(host, dialer, limits.pool_size, connect_timeout_s) for host in dsn.hosts}
+        self._probes = [
+            Probe(host, dialer, limits.probe_deadline_s, lambda pool=pool: pool.heard_at)  # type: ignore[misc]
+            for host, pool in self.pools.items()
+        ]
+        self.monitor = Monitor(self._probes, self._abort)
         self._turn = 0
 
     async def start(self) -> None:
-        """Learn every node's state once.
+        """Learn every node's state once, and go on as soon as one has answered.
 
         Raises:
-            ConfigurationError: a node belongs to another cluster.
+            ConfigurationError: a node belongs to another cluster, or every node refused the login.
+            UnavailableError: no node answered in time.
         """
-        await self.monitor.start(Deadline.after(self.limits.start_timeout_s, monotonic()))
+        deadline = Deadline.after(self.limits.start_timeout_s, monotonic())
+        await self.monitor.start(deadline)
         view = self.monitor.view
         if view.foreign:
-            reasons = [f"{known.address}: {known.reason}" for known in view.silent if known.address in view.foreign]
-            raise ConfigurationError("; ".join(reasons), hint="List the nodes of one cluster only.")
+            strangers = [f"{known.address}: {known.reason}" for known in view.silent if known.address in view.foreign]
+            raise ConfigurationError("; ".join(strangers), hint="List the nodes of one cluster only.")
+        if all(probe.refusal is not None for probe in self._probes):
+            raise ConfigurationError(f"{self._probes[0].address}: {self._probes[0].refusal}", hint=LOGIN_HINT)
+        if not await self.monitor.wait(lambda view: bool(view.observed), deadline):
+            silent = [f"{known.address}: {known.reason}" for known in self.monitor.view.silent]
+            raise UnavailableError(f"no node answered: {'; '.join(silent)}")
 
     async def close(self) -> None:
         """Let calls under way finish for a moment, then drop everything; may be called twice."""
@@ -118,7 +129,3 @@ def _synchronous(view: View) -> Primary | None:
             return primary
         case _:
             return None
-
-
-def _names_itself(dsn: Dsn) -> bool:
-    return any(key == "application_name" for key, _ in dsn.parameters)

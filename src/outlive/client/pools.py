@@ -25,11 +25,12 @@ CLOSE_S = 2.0
 class Pool:
     """Connections to one node, `max_size` at most; at most `MAX_WAITING` callers wait for one."""
 
-    def __init__(self, address: Address, dialer: Dialer, max_size: int) -> None:
+    def __init__(self, address: Address, dialer: Dialer, max_size: int, connect_timeout_s: float) -> None:
         self.address = address
         self.heard_at = 0.0
         self._dialer = dialer
         self._max_size = max_size
+        self._connect_timeout_s = connect_timeout_s
         self._idle: deque[Wire] = deque()
         self._open: set[Wire] = set()
         self._given_back = asyncio.Event()
@@ -56,7 +57,7 @@ class Pool:
         """
         while (wire := self._take_idle()) is None:
             if self.size < self._max_size:
-                return await self._dial()
+                return await self._dial(deadline)
             wire = await self._wait(deadline)
             if wire is not None:
                 break
@@ -113,12 +114,13 @@ class Pool:
             self._open.discard(wire)
         return None
 
-    async def _dial(self) -> Wire:
+    async def _dial(self, deadline: Deadline) -> Wire:
+        timeout_s = min(self._connect_timeout_s, deadline.remaining_s(monotonic()))
         generation = self._generation
         self._dialing += 1
         wire = None
         try:
-            wire = await self._dialer.dial(self.address)
+            wire = await self._dialer.dial(self.address, timeout_s)
         finally:
             self._dialing -= 1
             if wire is None:

@@ -11,6 +11,7 @@ Source: PostgreSQL documentation, "System Information Functions" and "The Cumula
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 
@@ -44,64 +45,101 @@ from (select pg_catalog.pg_is_in_recovery() as in_recovery, pg_catalog.pg_last_w
 """
 
 STALL_S = 0.1
+_LOGIN_REFUSED = ("28", "3D")
 
 
 class Probe:
-    """Asks one node, again and again, each time within `deadline_s`."""
+    """Asks one node, again and again, each time within `deadline_s`.
 
-    def __init__(self, address: Address, dialer: Dialer, deadline_s: float) -> None:
+    `heard_at` tells when the node last answered anybody, in seconds on the monotonic clock: one that answers others
+    is busy, not frozen. `refusal` is what the server said when it refused the login.
+    """
+
+    def __init__(self, address: Address, dialer: Dialer, deadline_s: float, heard_at: Callable[[], float]) -> None:
         self.address = address
+        self.refusal: str | None = None
         self._dialer = dialer
         self._deadline_s = deadline_s
+        self._heard_at = heard_at
         self._wire: Wire | None = None
 
     async def observe(self) -> Observation | NodeSilence:
         """What the node is right now, or why it did not say so."""
         asked_at = monotonic()
         try:
-            wire = await self._connected()
-            row = await self._ask(wire)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            row = await self._ask(await self._connected())
+        except Exception as error:
+            self.refusal = _refusal(error)
             reason = self._reason(error)
             self.close()
             return NodeSilence(self.address, reason, asked_at)
+        self.refusal = None
         return to_observation(self.address, row, asked_at)
 
     def close(self) -> None:
         """Drop the connection."""
         if self._wire is not None:
-            self._wire.cut("the probe is over")
+            self._wire.cut("the watch is over")
             self._wire = None
 
     async def _connected(self) -> Wire:
         if self._wire is None or not self._wire.is_open:
-            self._wire = await self._dialer.dial(self.address)
+            self._wire = await self._dialer.dial(self.address, self._deadline_s)
         return self._wire
 
     async def _ask(self, wire: Wire) -> asyncpg.Record:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + self._deadline_s
-        timer = loop.call_at(due, self._overdue, wire, due)
+        timer = _Overdue(wire, self._deadline_s, self._heard_at)
         try:
             return await wire.connection.fetchrow(QUERY)
         finally:
             timer.cancel()
 
-    def _overdue(self, wire: Wire, due: float) -> None:
-        # A program that blocked its own event loop must not take a healthy node for a frozen one:
-        # the answer may be waiting in the socket, so let the loop read it first.
-        loop = asyncio.get_running_loop()
-        if loop.time() - due > STALL_S:
-            loop.call_later(STALL_S, self._overdue, wire, loop.time() + STALL_S)
-        elif self._wire is wire:
-            wire.cut(f"it did not answer within {self._deadline_s:g} s")
-
     def _reason(self, error: Exception) -> str:
         if self._wire is not None and self._wire.cut_reason is not None:
             return self._wire.cut_reason
         if isinstance(error, TimeoutError):
-            return f"it did not accept a connection within {self._dialer.connect_timeout_s:g} s"
+            return f"it did not accept a connection within {self._deadline_s:g} s"
+        if isinstance(error, ConnectionRefusedError):
+            return "it refuses connections"
+        if isinstance(error, asyncpg.InternalClientError | asyncpg.InterfaceError):
+            return "its connection was lost"
         return str(error) or type(error).__name__
+
+
+class _Overdue:
+    """Cuts a connection whose answer is overdue, unless the delay is this process's or the node is merely busy."""
+
+    def __init__(self, wire: Wire, deadline_s: float, heard_at: Callable[[], float]) -> None:
+        self._wire = wire
+        self._deadline_s = deadline_s
+        self._heard_at = heard_at
+        self._arm(deadline_s)
+
+    def cancel(self) -> None:
+        """The answer came."""
+        self._timer.cancel()
+
+    def _arm(self, after_s: float) -> None:
+        self._armed_at = monotonic()
+        self._due = self._armed_at + after_s
+        self._timer = asyncio.get_running_loop().call_later(after_s, self._came)
+
+    def _came(self) -> None:
+        if monotonic() - self._due > STALL_S:
+            # The program blocked its own event loop: the answer may wait in the socket, so let the loop read it.
+            self._arm(STALL_S)
+        elif self._heard_at() > self._armed_at:
+            self._arm(self._deadline_s)
+        else:
+            self._wire.cut(f"it did not answer within {self._deadline_s:g} s")
+
+
+def _refusal(error: Exception) -> str | None:
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return str(error)
+    if isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_LOGIN_REFUSED):
+        return str(error)
+    return None
 
 
 def to_observation(address: Address, row: asyncpg.Record, asked_at: float) -> Observation:

@@ -27,17 +27,16 @@ class Dialer:
     """Opens connections to the nodes that a DSN names."""
 
     dsn: Dsn
-    connect_timeout_s: float
     settings: Mapping[str, str]
 
-    async def dial(self, address: Address) -> Wire:
+    async def dial(self, address: Address, timeout_s: float) -> Wire:
         """A new connection.
 
         Raises:
-            TimeoutError: the node did not answer within the connect timeout.
+            TimeoutError: the node did not answer within `timeout_s` seconds.
             OSError, asyncpg.PostgresError: it can't be reached, or refused.
         """
-        async with asyncio.timeout(self.connect_timeout_s):
+        async with asyncio.timeout(timeout_s):
             connection = await asyncpg.connect(
                 dsn=self.dsn.driver_parameters(),
                 host=address.host,
