@@ -68,12 +68,22 @@ class GivenDatabase:
         """See `Environment`."""
         return self.dsn
 
+    def check(self, fault: Fault) -> None:
+        """Refuse every fault: what the demo did not start it does not break.
+
+        Raises:
+            ConfigurationError: a fault is asked for.
+        """
+        if fault is not Fault.NONE:
+            raise ConfigurationError(
+                f"the fault {fault.value!r} can't be injected into a database given by --dsn",
+                hint="Leave --dsn out to have a cluster of its own started and hurt, or say --fault none.",
+            )
+
     async def inject(self, fault: Fault) -> Injection:
-        """Refuse: what the demo did not start it does not break."""
-        raise ConfigurationError(
-            f"the fault {fault.value!r} can't be injected into a database given by --dsn",
-            hint="Leave --dsn out to have a cluster of its own started and hurt, or say --fault none.",
-        )
+        """See `Environment`, and `check`."""
+        self.check(fault)
+        raise ConfigurationError("there is no fault to inject")
 
     async def stop(self) -> None:
         """Nothing was started."""

@@ -46,7 +46,7 @@ def typed_refusals() -> Iterator[None]:
 
 
 def _refusal(error: asyncpg.PostgresError) -> StateError | None:
-    sqlstate, message, detail = str(error.sqlstate), str(error), getattr(error, "detail", None)
+    sqlstate, message, detail = str(error.sqlstate), str(error.args[0]), getattr(error, "detail", None)
     refused = _REFUSALS.get(sqlstate)
     if refused is not None:
         return refused(f"{message} ({detail})" if detail else message)

@@ -15,8 +15,13 @@ _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
 @cache
 def queries(room: str) -> dict[str, str]:
-    """The queries of one file by their names; each begins at `-- name:` and ends where the next begins."""
-    parts = _NAME.split(_sql().joinpath("queries", f"{room}.sql").read_text("utf-8"))
+    """The named queries of one of the stores' files."""
+    return named_queries(_sql().joinpath("queries", f"{room}.sql"))
+
+
+def named_queries(file: Traversable) -> dict[str, str]:
+    """The queries of a file by their names; each begins at `-- name:` and ends where the next begins."""
+    parts = _NAME.split(file.read_text("utf-8"))
     return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 

@@ -1,0 +1,90 @@
+"""The demo's result, for a person and for a program."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from outlive.demo.environment import Injection
+from outlive.history import Verdict
+
+MAX_ANOMALIES_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened, and whether every promise held.
+
+    `write_outage_s` is the longest time between two acknowledged writes of the prober that follow each other, from
+    the fault on (from the start, without a fault).
+    """
+
+    verdict: Verdict
+    write_outage_s: float
+    injection: Injection | None
+    worker_killed: str | None
+    work_s: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise held."""
+        return self.verdict.ok
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures that a program reads."""
+        verdict = self.verdict
+        return {
+            "acknowledged": verdict.acknowledged,
+            "lost": verdict.lost,
+            "duplicated": verdict.duplicated,
+            "tool_calls_repeated": verdict.tool_calls_repeated,
+            "write_outage_s": round(self.write_outage_s, 3),
+            "conversations": verdict.conversations,
+            "conversations_complete": verdict.conversations_complete,
+            "llm_cost_usd": float(round(verdict.llm_cost_usd, 6)),
+            "llm_cost_lost_usd": float(round(verdict.llm_cost_lost_usd, 6)),
+            "ok": verdict.ok,
+        }
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The table that a person reads."""
+        verdict = self.verdict
+        return [
+            ("turns acknowledged", f"{verdict.acknowledged:,}"),
+            ("lost", f"{verdict.lost}"),
+            ("duplicated", f"{verdict.duplicated}"),
+            ("tool calls repeated", f"{verdict.tool_calls_repeated} of {verdict.tool_calls:,} finished"),
+            ("tool calls run again after an interruption", f"{verdict.tool_calls_rerun}"),
+            ("write outage", f"{self.write_outage_s:.2f} s"),
+            ("conversations complete", f"{verdict.conversations_complete} of {verdict.conversations}"),
+            ("LLM dollars at stake", f"${verdict.llm_cost_usd:.4f}"),
+            ("LLM dollars lost", f"${verdict.llm_cost_lost_usd:.4f}"),
+        ]
+
+    def notes(self) -> list[str]:
+        """What else is to be said: first what is wrong, then what the figures mean."""
+        anomalies = self.verdict.anomalies
+        notes = [str(anomaly) for anomaly in anomalies[:MAX_ANOMALIES_SHOWN]]
+        if len(anomalies) > MAX_ANOMALIES_SHOWN:
+            notes.append(f"and {len(anomalies) - MAX_ANOMALIES_SHOWN} anomalies more")
+        if self.verdict.llm_cost_lost_usd and not anomalies:
+            notes.append("The lost dollars are answers in flight in a killed worker: paid, and not yet acknowledged.")
+        return notes
+
+    def conclusion(self) -> str:
+        """The result in one sentence."""
+        if self.ok:
+            return "Every promise held: nothing acknowledged was lost, doubled or paid twice."
+        if not self.verdict.anomalies:
+            return "Nothing is proved: no work was acknowledged."
+        return f"A promise was broken: {len(self.verdict.anomalies)} anomalies."
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Write the figures as a file that is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(report.to_json(), indent=2) + "\n", "utf-8")
+    draft.replace(path)
