@@ -151,12 +151,11 @@ def _heard(view: View, news: Observation) -> View:
     samples = view.samples
     if facts.role is Role.PRIMARY and facts.timeline == highest:
         samples = (*samples, Sample(facts.observed_at, facts.timeline, facts.lsn))[-MAX_SAMPLES:]
-    if facts.role is Role.STANDBY:
-        news = replace(news, facts=with_lag(facts, samples))
-    observed = tuple(sorted((*view.observed, news), key=lambda known: known.facts.address))
+    # A new sample bounds the lag of standbys heard before it too.
+    observed = (replace(known, facts=with_lag(known.facts, samples)) for known in (*view.observed, news))
     return replace(
         view,
-        observed=observed,
+        observed=tuple(sorted(observed, key=lambda known: known.facts.address)),
         highest=highest,
         samples=samples,
         system_identifier=view.system_identifier or facts.system_identifier,
@@ -165,6 +164,8 @@ def _heard(view: View, news: Observation) -> View:
 
 def with_lag(facts: NodeFacts, samples: tuple[Sample, ...]) -> NodeFacts:
     """A standby's facts with the upper bound of its replay lag, None where no sample bounds it."""
+    if facts.role is Role.PRIMARY:
+        return facts
     replayed = [sample for sample in samples if sample.timeline <= facts.timeline and sample.lsn <= facts.lsn]
     if not replayed:
         return replace(facts, replay_lag_s=None, replay_lag_bytes=None)

@@ -1,0 +1,183 @@
+"""A primary and two standbys of plain PostgreSQL, which the tests break without anything to repair them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+from outlive.cluster import identity
+from outlive.postgres import programs
+
+PASSWORD = "p@ss/w:rd"
+STANDBYS = ("n2", "n3")
+NAMES = ("n1", *STANDBYS)
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+shared_buffers = 16MB
+max_connections = 60
+fsync = off
+wal_log_hints = on
+wal_retrieve_retry_interval = 100ms
+client_connection_check_interval = 500ms
+synchronous_standby_names = 'ANY 1 (n2,n3)'
+"""
+
+
+@dataclass
+class Servers:
+    """Three servers under `root`; n1 begins as the primary."""
+
+    root: Path
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._bin = programs.directory(None)
+        self._identity = identity.decide(self.root, str(self._bin))
+        identity.own(self._identity, [self.root])
+        self.ports = dict(zip(NAMES, _free_ports(len(NAMES)), strict=True))
+        self._stopped: set[int] = set()
+
+    def dsn(self, user: str = "postgres", names: tuple[str, ...] = NAMES, database: str = "postgres") -> str:
+        """The DSN of these nodes."""
+        hosts = ",".join(f"127.0.0.1:{self.ports[name]}" for name in names)
+        return f"postgresql://{user}:p%40ss%2Fw%3Ard@{hosts}/{database}?sslmode=disable"
+
+    def create(self) -> None:
+        """Make and start all three."""
+        (self.root / "password").write_text(PASSWORD)
+        identity.own(self._identity, [self.root / "password"])
+        self._make("n1")
+        with (self.root / "n1" / "postgresql.conf").open("a") as settings:
+            settings.write(SETTINGS)
+        with (self.root / "n1" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n")
+        self.start("n1")
+        for name in STANDBYS:
+            self._copy(name)
+            self.start(name)
+
+    def _make(self, name: str) -> None:
+        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
+        self._run("initdb", "-D", str(self.root / name), *locale, "-U", "postgres", "-A", "scram-sha-256",
+                  f"--pwfile={self.root / 'password'}", "--no-sync")  # fmt: skip
+
+    def _copy(self, name: str) -> None:
+        source = ("-h", "127.0.0.1", "-p", str(self.ports["n1"]), "-U", "postgres")
+        self._run("pg_basebackup", *source, "-D", str(self.root / name), "-X", "stream", "-c", "fast", "--no-sync")
+        (self.root / name / "standby.signal").touch()
+        identity.own(self._identity, [self.root / name / "standby.signal"])
+        self.follow(name, "n1")
+
+    def follow(self, name: str, primary: str) -> None:
+        """Point a standby that is stopped at its primary."""
+        source = f"host=127.0.0.1 port={self.ports[primary]} user=postgres password={PASSWORD} application_name={name}"
+        with (self.root / name / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = '{source}'\n")
+
+    def start(self, name: str) -> None:
+        """Start a server and wait until it accepts connections."""
+        self._ctl(name, "-w", "-l", str(self.root / f"{name}.log"), "-o", f"-p {self.ports[name]}", "start")
+
+    def stop(self, name: str, mode: str = "immediate") -> None:
+        """Stop a server; nothing to do if it does not run."""
+        self.thaw(name)
+        if self.pids(name):
+            self._ctl(name, "-w", "-m", mode, "stop")
+
+    def promote(self, name: str) -> None:
+        """Make a standby the primary, and wait until it is."""
+        self._ctl(name, "-w", "promote")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL the postmaster and everything under it."""
+        self._signal(name, signal.SIGKILL)
+
+    def freeze(self, name: str) -> None:
+        """SIGSTOP every process of a server."""
+        self._stopped.update(self._signal(name, signal.SIGSTOP))
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen server go on."""
+        self._stopped.difference_update(self._signal(name, signal.SIGCONT))
+
+    def pids(self, name: str) -> list[int]:
+        """The processes of a server, the postmaster first."""
+        try:
+            postmaster = int((self.root / name / "postmaster.pid").read_text().split()[0])
+        except (FileNotFoundError, IndexError):
+            return []
+        return [postmaster, *_children(postmaster)] if Path(f"/proc/{postmaster}").exists() else []
+
+    async def sql(self, name: str, *statements: str) -> object:
+        """Run statements on one server as its superuser; the first value of the last one."""
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=self.ports[name], user="postgres", password=PASSWORD, database="postgres", ssl=False
+        )
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement)
+            return await connection.fetchval(statements[-1])
+        finally:
+            await connection.close()
+
+    async def configure(self, name: str, **settings: str) -> None:
+        """Change settings of a running server."""
+        changes = [f"alter system set {key} = '{value}'" for key, value in settings.items()]
+        await self.sql(name, *changes, "select pg_reload_conf()")
+
+    async def promote_over(self, old: str, new: str, other: str) -> None:
+        """Make `new` the primary in place of `old`, with `other` as its synchronous standby."""
+        source = f"host=127.0.0.1 port={self.ports[new]} user=postgres password={PASSWORD} application_name={other}"
+        assert old not in {new, other}
+        self.promote(new)
+        await self.configure(new, synchronous_standby_names=f"ANY 1 ({other})")
+        await self.configure(other, primary_conninfo=source)
+
+    def destroy(self) -> None:
+        """Kill whatever runs and remove the data."""
+        for name in NAMES:
+            self.kill(name)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _ctl(self, name: str, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self.root / name), "-t", "30", "-s", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        line, options = identity.command(self._identity, [str(self._bin / program), *arguments])
+        environment = {**os.environ, "PGPASSWORD": PASSWORD}
+        with (self.root / f"{program}.out").open("w") as output:
+            subprocess.run(
+                line, check=True, stdout=output, stderr=output, cwd="/", env=environment, timeout=60, **options
+            )
+
+    def _signal(self, name: str, which: signal.Signals) -> list[int]:
+        pids = self.pids(name)
+        for pid in pids:
+            try:
+                os.kill(pid, which)
+            except ProcessLookupError:
+                continue
+        return pids
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [taken.getsockname()[1] for taken in sockets]
+    for taken in sockets:
+        taken.close()
+    return ports

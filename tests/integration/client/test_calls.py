@@ -1,0 +1,189 @@
+"""What a program sees of a healthy cluster."""
+
+import asyncpg
+import pytest
+
+import outlive
+from integration.client.servers import Servers
+from outlive.model.topology import Role
+
+
+async def test_every_node_is_known_by_its_role(db: outlive.Cluster) -> None:
+    """One primary and two standbys of one cluster, on one timeline."""
+    nodes = db.topology.nodes
+    assert sorted(node.role.value for node in nodes) == ["primary", "standby", "standby"]
+    assert len({(node.system_identifier, node.timeline) for node in nodes}) == 1
+
+
+async def test_eventual_reads_take_turns_on_the_standbys(db: outlive.Cluster, servers: Servers) -> None:
+    """Two standbys share the reads, and the primary gets none."""
+    ports = [await db.fetchval("select inet_server_port()") for _ in range(6)]
+    assert set(ports) == {servers.ports["n2"], servers.ports["n3"]}
+
+
+async def test_a_strong_read_sees_the_write_before_it(db: outlive.Cluster, servers: Servers) -> None:
+    """`read="strong"` is served by the primary."""
+    await db.execute("insert into entries values (1, 'a')")
+    assert await db.fetchval("select body from entries where id = $1", 1, read="strong") == "a"
+    assert await db.fetchval("select inet_server_port()", read="strong") == servers.ports["n1"]
+
+
+async def test_a_committed_block_has_a_receipt(db: outlive.Cluster, servers: Servers) -> None:
+    """The receipt names the class, the node, the timeline and the standbys in force."""
+    async for tx in db.transaction():
+        async with tx:
+            await tx.execute("insert into entries values ($1, $2)", 1, "a")
+    assert tx.receipt is not None
+    assert tx.receipt.durability is outlive.Durability.CRITICAL
+    assert tx.receipt.node == f"127.0.0.1:{servers.ports['n1']}"
+    assert (tx.receipt.timeline, tx.receipt.attempts) == (1, 1)
+    assert set(tx.receipt.synchronous_standbys) == {"n2", "n3"}
+
+
+@pytest.mark.parametrize(("durability", "level"), [("critical", "on"), ("regenerable", "local")])
+async def test_the_class_travels_in_the_transaction(db: outlive.Cluster, durability: str, level: str) -> None:
+    """`synchronous_commit` is set for the transaction alone."""
+    async for tx in db.transaction(durability=durability):  # type: ignore[arg-type]
+        async with tx:
+            assert await tx.fetchval("show synchronous_commit") == level
+    assert await db.fetchval("show synchronous_commit", read="strong") == "on"
+
+
+async def test_the_isolation_asked_for_is_in_force(db: outlive.Cluster) -> None:
+    """`isolation=` reaches the server."""
+    async for tx in db.transaction(isolation="serializable"):
+        async with tx:
+            assert await tx.fetchval("show transaction_isolation") == "serializable"
+
+
+async def test_the_callers_own_error_rolls_back_and_passes_through(db: outlive.Cluster) -> None:
+    """An exception of the block is raised untouched, and nothing of the block stays."""
+
+    async def fail() -> None:
+        async for tx in db.transaction():
+            async with tx:
+                await tx.execute("insert into entries values (1, 'a')")
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert await db.fetchval("select count(*) from entries", read="strong") == 0
+
+
+async def test_a_timeout_of_the_blocks_own_is_not_taken_for_a_lost_connection(db: outlive.Cluster) -> None:
+    """A TimeoutError of the caller's, like that of an LLM, is not retried."""
+    runs = 0
+
+    async def fail(_tx: outlive.Transaction) -> None:
+        nonlocal runs
+        runs += 1
+        raise TimeoutError("the model did not answer")
+
+    with pytest.raises(TimeoutError, match="the model"):
+        await db.run(fail)
+    assert runs == 1
+
+
+async def test_sql_errors_pass_through(db: outlive.Cluster) -> None:
+    """A constraint's violation is the driver's own exception, once."""
+    await db.execute("insert into entries values (1, 'a')")
+
+    async def insert() -> None:
+        async for tx in db.transaction():
+            async with tx:
+                await tx.execute("insert into entries values (1, 'c')")
+
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await db.execute("insert into entries values (1, 'b')")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await insert()
+
+
+async def test_a_swallowed_sql_error_is_no_commit(db: outlive.Cluster) -> None:
+    """A block that hides a failed statement can't be committed, and is told so."""
+
+    async def swallow(tx: outlive.Transaction) -> None:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await tx.execute("insert into missing values (1)")
+
+    with pytest.raises(outlive.TransactionError, match="rolled back") as raised:
+        await db.run(swallow)
+    assert raised.value.outcome is outlive.Outcome.NOT_APPLIED
+
+
+async def test_a_conflict_is_retried(db: outlive.Cluster) -> None:
+    """A serialization failure runs the function again, and the second attempt commits."""
+    await db.execute("insert into entries values (1, '0')")
+    attempts = 0
+
+    async def increment(tx: outlive.Transaction) -> str:
+        nonlocal attempts
+        attempts += 1
+        body = await tx.fetchval("select body from entries where id = 1")
+        if attempts == 1:
+            await db.execute("update entries set body = '10' where id = 1")
+        await tx.execute("update entries set body = $1 where id = 1", str(int(body) + 1))
+        return str(tx)
+
+    await db.run(increment, isolation="serializable")
+    assert attempts == 2
+    assert await db.fetchval("select body from entries where id = 1", read="strong") == "11"
+
+
+async def test_run_returns_what_the_function_returned(db: outlive.Cluster) -> None:
+    """Arguments go in, the result comes out."""
+
+    async def add(tx: outlive.Transaction, key: int, body: str) -> str:
+        return str(await tx.fetchval("insert into entries values ($1, $2) returning body", key, body))
+
+    assert await db.run(add, 7, "seven") == "seven"
+
+
+async def test_leaving_the_loop_early_commits_and_gives_the_connection_back(db: outlive.Cluster) -> None:
+    """`return` and `break` inside the block commit like its end does."""
+
+    async def early(key: int) -> str:
+        async for tx in db.transaction():
+            async with tx:
+                await tx.execute("insert into entries values ($1, 'x')", key)
+                return "left"
+        return "ended"
+
+    for key in range(25):
+        assert await early(key) == "left"
+    assert await db.fetchval("select count(*) from entries", read="strong") == 25
+
+
+async def test_a_raw_connection_is_handed_out_clean(db: outlive.Cluster, servers: Servers) -> None:
+    """What one user of `connection` sets, the next one does not see."""
+    async with db.connection() as connection:
+        assert await connection.fetchval("select inet_server_port()") == servers.ports["n1"]
+        await connection.execute("set work_mem = '77MB'")
+    assert await db.fetchval("show work_mem", read="strong") != "77MB"
+
+
+async def test_a_raw_connection_with_an_open_transaction_is_dropped(db: outlive.Cluster) -> None:
+    """A transaction left open is rolled back."""
+    async with db.connection() as connection:
+        await connection.execute("begin")
+        await connection.execute("insert into entries values (1, 'a')")
+    assert await db.fetchval("select count(*) from entries", read="strong") == 0
+
+
+async def test_the_primary_can_be_waited_for(db: outlive.Cluster, servers: Servers) -> None:
+    """`wait_primary` returns the facts of the node that takes writes."""
+    facts = await db.wait_primary(timeout=5)
+    assert (facts.role, facts.address.port) == (Role.PRIMARY, servers.ports["n1"])
+
+
+async def test_reads_are_served_by_an_unprivileged_role(db: outlive.Cluster, servers: Servers) -> None:
+    """A role without any privilege can follow the cluster, and write critical data."""
+    await db.execute("drop role if exists plain")
+    await db.execute("create role plain login password 'p@ss/w:rd'")
+    async with outlive.connect(servers.dsn(user="plain")) as plain:
+        assert await plain.fetchval("select current_user", read="strong") == "plain"
+        async for tx in plain.transaction():
+            async with tx:
+                await tx.execute("create temporary table t (x int)")
+        assert tx.receipt is not None
+        assert set(tx.receipt.synchronous_standbys) == {"n2", "n3"}
