@@ -62,7 +62,8 @@ class Supervisor:
         self._etcd_url = f"http://{node.host}:{node.ports.etcd_client}"
         others = (f"http://{peer.host}:{peer.ports.etcd_client}" for peer in spec.nodes if peer is not node)
         self._etcd_api = EtcdClient([self._etcd_url, *others])
-        self._patroni_api = PatroniClient(f"http://{node.host}:{node.ports.rest}", secrets.rest, timeout_s=1.0)
+        rest_port = node.ports.rest or 0  # a witness has no Patroni, and nothing ever asks for it
+        self._patroni_api = PatroniClient(f"http://{node.host}:{rest_port}", secrets.rest, timeout_s=1.0)
         self._desired = Desired.RUNNING
         self._changed = asyncio.Event()
         self._etcd_ready = node.witness

@@ -119,7 +119,8 @@ def critical_writes(facts: ClusterFacts) -> Safe | Unsafe:
 
 def missing(facts: ClusterFacts) -> tuple[str, ...]:
     """What keeps the cluster from being whole, a phrase each; empty when every node is as it should be."""
-    lacks = [f"etcd of {node.name}" for node in facts.nodes if not node.etcd_healthy]
+    lacks = [f"the supervisor of {node.name}" for node in facts.nodes if node.supervisor_pid is None]
+    lacks += [f"etcd of {node.name}" for node in facts.nodes if not node.etcd_healthy]
     primary = facts.primary
     if primary is None:
         return (*lacks, "a primary")
