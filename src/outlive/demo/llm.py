@@ -25,8 +25,8 @@ class Answer:
 class SimulatedLlm:
     """Answers with what the transcript says next, after half to one and a half times `latency_s`.
 
-    The same seed makes the same latencies, whatever the order in which conversations are lived. Each answer is noted
-    in the ledger at the moment when a real model would have charged for it.
+    The same seed makes the same latencies, whatever the order in which conversations are lived. An answer is paid when
+    it is asked for: a provider generates and charges it whether or not anybody lives to hear it.
     """
 
     seed: int
@@ -37,7 +37,7 @@ class SimulatedLlm:
         """The assistant's message at `position`."""
         # Its own generator for each answer: reruns after a fault must not shift the chance of the others.
         chance = random.Random(f"{self.seed}/{script.conversation.partition('/')[2]}/{position}")  # noqa: S311
-        await asyncio.sleep(self.latency_s * chance.uniform(0.5, 1.5))
         taken = usage(script.messages, position)
         self.ledger.paid(script.conversation, turn_id(position), taken.dollars)
+        await asyncio.sleep(self.latency_s * chance.uniform(0.5, 1.5))
         return Answer(script.messages[position], taken)

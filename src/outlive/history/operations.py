@@ -43,7 +43,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class LlmPaid:
-    """A model was paid for the answer that is to become `turn`."""
+    """A model was asked, and so paid, for the answer that is to become `turn`."""
 
     conversation: str
     turn: str
