@@ -87,6 +87,7 @@ async def _observe_node(node: NodeSpec, files: NodeDirectory, secrets: Secrets, 
             for row in said.get("replication", ())
         ),
         paused=bool(said.get("pause")),
+        may_lead=bool(said.get("quorum_standby") or said.get("sync_standby")),
     )
 
 

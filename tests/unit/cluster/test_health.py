@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from outlive.cluster.plan.health import (
+    SYNCHRONOUS_STANDBY,
     ClusterFacts,
     NodeReport,
     Replication,
@@ -31,6 +32,7 @@ def standby(name: str, *, replayed: int | None = 900) -> NodeReport:
         replication_state="streaming",
         timeline=Timeline(2),
         replayed_location=replayed,
+        may_lead=True,
     )
 
 
@@ -90,6 +92,12 @@ def test_missing_names_what_is_missing() -> None:
     """A standby on an old timeline and an etcd member that is silent are named."""
     stale = replace(standby("n2"), timeline=Timeline(1), etcd_healthy=False)
     assert missing(replace(WHOLE, nodes=(PRIMARY, stale, standby("n3")))) == ("etcd of n2", "standby n2")
+
+
+def test_a_standby_that_patroni_has_not_written_down_is_not_enough() -> None:
+    """Until a standby is in etcd as synchronous a failover would not choose it, so the cluster is not whole."""
+    unnamed = tuple(replace(node, may_lead=False) for node in WHOLE.nodes)
+    assert missing(replace(WHOLE, nodes=unnamed)) == (SYNCHRONOUS_STANDBY,)
 
 
 def test_unknown_lag_is_unknown() -> None:

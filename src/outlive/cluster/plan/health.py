@@ -26,7 +26,10 @@ class Replication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
-    """What one node says of itself; WAL locations are byte positions."""
+    """What one node says of itself; WAL locations are byte positions.
+
+    `may_lead` is set on a standby that Patroni has written down in etcd as synchronous: only then would it be promoted.
+    """
 
     name: str
     witness: bool = False
@@ -44,6 +47,7 @@ class NodeReport:
     replayed_location: int | None = None
     replication: tuple[Replication, ...] = ()
     paused: bool = False
+    may_lead: bool = False
 
     @property
     def is_primary(self) -> bool:
@@ -128,7 +132,8 @@ def missing(facts: ClusterFacts) -> tuple[str, ...]:
     lacks += [
         f"standby {node.name}" for node in standbys if not (node.is_streaming and node.timeline == primary.timeline)
     ]
-    if len(facts.data_nodes) > 1 and not _synchronous(facts, primary):
+    synchronous = _synchronous(facts, primary)
+    if len(facts.data_nodes) > 1 and not any(node.may_lead and node.name in synchronous for node in facts.data_nodes):
         lacks.append(SYNCHRONOUS_STANDBY)
     return tuple(lacks)
 

@@ -1,0 +1,192 @@
+"""What the cluster makes of deaths: no acknowledged write is lost, and the supervisor acts on proof only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import outlive
+from integration.conftest import RunningCluster
+from outlive.cluster.journal import Journal
+from outlive.testing import LocalCluster
+from require import require
+
+
+@dataclass
+class Load:
+    """A writer that follows the primary: what was acknowledged, and when."""
+
+    acknowledged: list[tuple[float, int]] = field(default_factory=list)
+
+    def longest_gap_s(self) -> float:
+        """Seconds between two acknowledged writes, at their longest."""
+        moments = [at for at, _ in self.acknowledged]
+        return max((later - earlier for earlier, later in pairwise(moments)), default=0.0)
+
+    async def grow(self, by: int, within_s: float) -> None:
+        """Wait until so many more writes are acknowledged."""
+        wanted = len(self.acknowledged) + by
+        async with asyncio.timeout(within_s):
+            while len(self.acknowledged) < wanted:  # noqa: ASYNC110 - the writer is another task, bounded above
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def load(dsn: str) -> AsyncIterator[Load]:
+    """Write one row after the other until the block ends; then every acknowledged row is looked for."""
+    running, written = True, Load()
+
+    async def write(db: outlive.Cluster) -> None:
+        number = 0
+        while running:
+            number += 1
+            async for tx in db.transaction(idempotent=True, timeout=60.0):
+                async with tx:
+                    await tx.execute("INSERT INTO load VALUES ($1) ON CONFLICT DO NOTHING", number)
+            written.acknowledged.append((time.monotonic(), number))
+
+    async with outlive.connect(dsn) as db:
+        await db.execute("DROP TABLE IF EXISTS load")
+        await db.execute("CREATE TABLE load (number bigint PRIMARY KEY)")
+        task = asyncio.create_task(write(db))
+        try:
+            yield written
+        finally:
+            running = False
+            await task
+        stored = {row["number"] for row in await db.fetch("SELECT number FROM load", read="strong")}
+        assert {number for _, number in written.acknowledged} <= stored
+
+
+def acts_since(cluster: RunningCluster, node: str, count: int) -> list[dict[str, Any]]:
+    """The supervisor's acts after the first `count` ones."""
+    return list(Journal(cluster.local.directory.node(node).journal).entries())[count:]
+
+
+def acts_so_far(cluster: RunningCluster, node: str) -> int:
+    """How many acts the node's supervisor has on record."""
+    return len(list(Journal(cluster.local.directory.node(node).journal).entries()))
+
+
+async def hurt(cluster: RunningCluster, fault: Callable[[LocalCluster, str], None], within_s: float) -> tuple[str, int]:
+    """Do `fault` to the primary under load; the node, and how many acts were on record before."""
+    async with load(cluster.dsn) as written:
+        await written.grow(50, 20.0)
+        node = await cluster.local.primary()
+        before = acts_so_far(cluster, node)
+        fault(cluster.local, node)
+        await written.grow(50, within_s)
+    sys.stdout.write(f"longest gap between acknowledged writes: {written.longest_gap_s():.2f} s\n")
+    return node, before
+
+
+async def test_a_killed_postmaster_is_told_to_patroni(whole_cluster: RunningCluster) -> None:
+    """The primary's postmaster dies: it is reaped, Patroni is woken, another node leads, nothing is lost."""
+    node, before = await hurt(whole_cluster, LocalCluster.kill_postgres, 30.0)
+    acts = [entry["act"] for entry in acts_since(whole_cluster, node, before)]
+    assert "patroni-woken" in acts
+    assert "lease-revoked" not in acts
+    assert await whole_cluster.local.primary() != node
+
+
+async def test_a_killed_node_gives_up_its_lead_on_proof(whole_cluster: RunningCluster) -> None:
+    """Patroni and PostgreSQL die together: the lease is revoked, with the evidence on record, and nothing is lost."""
+    node, before = await hurt(whole_cluster, LocalCluster.kill_node, 30.0)
+    revoked = [entry for entry in acts_since(whole_cluster, node, before) if entry["act"] == "lease-revoked"]
+    assert len(revoked) == 1
+    assert revoked[0]["leader"]["value"] == node
+    assert revoked[0]["living_processes"] == []
+    assert await whole_cluster.local.primary() != node
+
+
+async def test_a_killed_patroni_costs_no_failover(whole_cluster: RunningCluster) -> None:
+    """Patroni dies alone: it is started again and the same node leads on."""
+    node, before = await hurt(whole_cluster, LocalCluster.kill_patroni, 30.0)
+    acts = [entry["act"] for entry in acts_since(whole_cluster, node, before)]
+    assert "patroni-started" in acts
+    assert "lease-revoked" not in acts
+    assert await whole_cluster.local.primary() == node
+
+
+async def test_a_dead_host_is_left_to_its_lease(whole_cluster: RunningCluster) -> None:
+    """The whole node dies, its supervisor too: nobody else touches the key, the lease runs out, nothing is lost."""
+    others_before = {name: acts_so_far(whole_cluster, name) for name in ("n1", "n2", "n3")}
+    node, _ = await hurt(whole_cluster, LocalCluster.kill_host, 60.0)
+    for name, before in others_before.items():
+        acts = [entry["act"] for entry in acts_since(whole_cluster, name, before)]
+        assert "lease-revoked" not in acts
+    assert await whole_cluster.local.primary() != node
+
+
+async def test_a_switchover_loses_nothing(whole_cluster: RunningCluster) -> None:
+    """The lead is handed over as planned while writes go on; none fails and none is lost."""
+    async with load(whole_cluster.dsn) as written:
+        await written.grow(50, 20.0)
+        old = await whole_cluster.local.primary()
+        new = await whole_cluster.local.switchover()
+        await written.grow(50, 30.0)
+    assert new != old
+
+
+def test_under_a_first_process_that_reaps_nothing(tmp_path: Path) -> None:
+    """In a container whose PID 1 reaps no orphan, a killed postmaster is still seen dead and failed over from."""
+    require("namespaces", _can_unshare(), "root, or user namespaces, for a PID namespace of its own")
+    program = textwrap.dedent(
+        """
+        import asyncio, json, sys, time
+        from pathlib import Path
+        from outlive.testing import LocalCluster
+
+        async def main():
+            local = LocalCluster(Path(sys.argv[1]), nodes=2, witnesses=1)
+            await local.start()
+            try:
+                old = await local.primary()
+                local.kill_postgres(old)
+                until = time.monotonic() + 15
+                new = old
+                while new == old and time.monotonic() < until:
+                    primary = (await local.facts()).primary
+                    new = primary.name if primary else old
+                    await asyncio.sleep(0.05)
+                print(json.dumps({"old": old, "new": new, "pid1": Path("/proc/1/cmdline").read_text()}))
+            finally:
+                await local.stop()
+
+        asyncio.run(main())
+        """
+    )
+    # PID 1 of the namespace starts the program and waits for it alone; whatever else becomes its child stays a zombie.
+    first = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', *sys.argv[1:]]))"
+    done = subprocess.run(
+        [
+            "unshare", *_USER, "--pid", "--fork", "--mount-proc", "--kill-child",
+            sys.executable, "-c", first, program, str(tmp_path / "cluster"),
+        ],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["old"] != told["new"]
+    assert "subprocess.call" in told["pid1"]
+
+
+_USER = () if os.geteuid() == 0 else ("--user", "--map-current-user")
+
+
+def _can_unshare() -> bool:
+    tried = subprocess.run(
+        ["unshare", *_USER, "--pid", "--fork", "--mount-proc", "true"], check=False, capture_output=True, timeout=10
+    )
+    return tried.returncode == 0
