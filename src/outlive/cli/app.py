@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import cluster, render
+from outlive.cli import cluster, demo, migrate, render
 
 app = typer.Typer(
     name="outlive",
@@ -25,6 +25,8 @@ for command in (
     cluster.switchover,
     cluster.restart,
     cluster.supervise,
+    migrate.migrate,
+    demo.demo,
 ):
     app.command()(command)
 app.add_typer(render.app, name="render")

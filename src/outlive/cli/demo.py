@@ -58,7 +58,7 @@ def demo(
     worker process, waits until every conversation is complete, and verifies it against a ledger kept outside the
     database. Exits with 0 only if every promise held.
 
-    \\b
+    \b
     Examples:
       outlive demo
       outlive demo --fault host --agents 16

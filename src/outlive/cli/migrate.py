@@ -19,7 +19,7 @@ def migrate(
 
     All missing migrations are applied, or none. Doing it again changes nothing.
 
-    \\b
+    \b
     Examples:
       outlive migrate
       outlive migrate --dsn postgresql://app@h1,h2,h3/agents
