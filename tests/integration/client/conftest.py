@@ -14,30 +14,47 @@ from integration.client.servers import Servers
 
 
 @contextmanager
-def _servers() -> Iterator[Servers]:
+def _made() -> Iterator[Servers]:
     with tempfile.TemporaryDirectory(prefix="outlive-client-", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o755)
         root = Path(scratch) / "servers"
         root.mkdir(mode=0o700)
         made = Servers(root)
         try:
-            made.create()
             yield made
         finally:
             made.destroy()
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
+def template() -> Iterator[Path]:
+    """The data of a primary and two standbys, made once."""
+    with _made() as made:
+        made.create()
+        yield made.root
+
+
+@pytest.fixture(scope="session")
+def servers(template: Path) -> Iterator[Servers]:
     """A primary and two synchronous standbys that no test breaks."""
-    with _servers() as made:
+    with _made() as made:
+        made.start_copies(template)
         yield made
 
 
 @pytest.fixture
-def doomed() -> Iterator[Servers]:
+def doomed(template: Path) -> Iterator[Servers]:
     """A primary and two synchronous standbys for one test to break."""
-    with _servers() as made:
+    with _made() as made:
+        made.start_copies(template)
+        yield made
+
+
+@pytest.fixture
+def stranger() -> Iterator[Servers]:
+    """A single server of another cluster."""
+    with _made() as made:
+        made.create_alone()
         yield made
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
+from integration.client.waiting import until
 from outlive.cluster import identity
 from outlive.postgres import programs
 
@@ -25,6 +26,7 @@ shared_buffers = 16MB
 max_connections = 60
 fsync = off
 wal_log_hints = on
+wal_keep_size = 256MB
 wal_retrieve_retry_interval = 100ms
 client_connection_check_interval = 500ms
 synchronous_standby_names = 'ANY 1 (n2,n3)'
@@ -51,7 +53,14 @@ class Servers:
         return f"postgresql://{user}:p%40ss%2Fw%3Ard@{hosts}/{database}?sslmode=disable"
 
     def create(self) -> None:
-        """Make and start all three."""
+        """Make the data of all three; none is left running."""
+        self.create_alone()
+        for name in STANDBYS:
+            self._copy(name)
+        self.stop("n1", "fast")
+
+    def create_alone(self) -> None:
+        """Make and start n1, a cluster of its own."""
         (self.root / "password").write_text(PASSWORD)
         identity.own(self._identity, [self.root / "password"])
         self._make("n1")
@@ -60,8 +69,14 @@ class Servers:
         with (self.root / "n1" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n")
         self.start("n1")
+
+    def start_copies(self, template: Path) -> None:
+        """Start all three on copies of the data that another one has made."""
+        line, options = identity.command(self._identity, ["cp", "-r", *(str(template / name) for name in NAMES)])
+        subprocess.run([*line, str(self.root)], check=True, timeout=60, **options)
         for name in STANDBYS:
-            self._copy(name)
+            self.follow(name, "n1")
+        for name in NAMES:
             self.start(name)
 
     def _make(self, name: str) -> None:
@@ -74,13 +89,15 @@ class Servers:
         self._run("pg_basebackup", *source, "-D", str(self.root / name), "-X", "stream", "-c", "fast", "--no-sync")
         (self.root / name / "standby.signal").touch()
         identity.own(self._identity, [self.root / name / "standby.signal"])
-        self.follow(name, "n1")
 
     def follow(self, name: str, primary: str) -> None:
         """Point a standby that is stopped at its primary."""
-        source = f"host=127.0.0.1 port={self.ports[primary]} user=postgres password={PASSWORD} application_name={name}"
         with (self.root / name / "postgresql.auto.conf").open("a") as settings:
-            settings.write(f"primary_conninfo = '{source}'\n")
+            settings.write(f"primary_conninfo = '{self._source(name, primary)}'\n")
+
+    def _source(self, name: str, primary: str) -> str:
+        port = self.ports[primary]
+        return f"host=127.0.0.1 port={port} user=postgres password={PASSWORD} application_name={name}"
 
     def start(self, name: str) -> None:
         """Start a server and wait until it accepts connections."""
@@ -129,17 +146,19 @@ class Servers:
             await connection.close()
 
     async def configure(self, name: str, **settings: str) -> None:
-        """Change settings of a running server."""
+        """Change settings of a running server, and wait until a new session has them."""
         changes = [f"alter system set {key} = '{value}'" for key, value in settings.items()]
         await self.sql(name, *changes, "select pg_reload_conf()")
+        for key, value in settings.items():
+            seen = f"select setting = '{value}' from pg_settings where name = '{key}'"
+            await until(lambda seen=seen: self._says(name, seen))  # type: ignore[misc]
 
-    async def promote_over(self, old: str, new: str, other: str) -> None:
-        """Make `new` the primary in place of `old`, with `other` as its synchronous standby."""
-        source = f"host=127.0.0.1 port={self.ports[new]} user=postgres password={PASSWORD} application_name={other}"
-        assert old not in {new, other}
-        self.promote(new)
-        await self.configure(new, synchronous_standby_names=f"ANY 1 ({other})")
-        await self.configure(other, primary_conninfo=source)
+    async def _says(self, name: str, question: str) -> bool:
+        return await self.sql(name, question) is True
+
+    async def follow_live(self, name: str, primary: str) -> None:
+        """Point a running standby at its primary."""
+        await self.configure(name, primary_conninfo=self._source(name, primary))
 
     def destroy(self) -> None:
         """Kill whatever runs and remove the data."""

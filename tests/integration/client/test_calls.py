@@ -5,6 +5,7 @@ import pytest
 
 import outlive
 from integration.client.servers import Servers
+from integration.client.waiting import until
 from outlive.model.topology import Role
 
 
@@ -17,6 +18,7 @@ async def test_every_node_is_known_by_its_role(db: outlive.Cluster) -> None:
 
 async def test_eventual_reads_take_turns_on_the_standbys(db: outlive.Cluster, servers: Servers) -> None:
     """Two standbys share the reads, and the primary gets none."""
+    await until(lambda: all(node.replay_lag_s is not None for node in db.topology.nodes))
     ports = [await db.fetchval("select inet_server_port()") for _ in range(6)]
     assert set(ports) == {servers.ports["n2"], servers.ports["n3"]}
 
