@@ -167,6 +167,8 @@ class DivergedConversation:
     stored: str | None
 
     def __str__(self) -> str:
+        if self.stored == self.expected:
+            return f"{self.conversation}: turn {self.stored} at position {self.position} is not what the source says"
         stored, expected = self.stored or "nothing", self.expected or "nothing"
         return f"{self.conversation}: at position {self.position} there is {stored}, the source has {expected}"
 

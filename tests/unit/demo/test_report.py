@@ -1,0 +1,56 @@
+"""The figures that a program reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from outlive.demo.report import Report, write_json
+from outlive.history import LostTurn, Verdict
+
+CLEAN = Verdict(
+    acknowledged=10,
+    tool_calls=2,
+    tool_calls_rerun=1,
+    conversations=3,
+    conversations_complete=3,
+    llm_cost_usd=Decimal("1.23456789"),
+    llm_cost_lost_usd=Decimal("0.01"),
+    anomalies=(),
+)
+
+
+def test_the_json_has_exactly_these_keys(tmp_path: Path) -> None:
+    """Programs depend on them."""
+    write_json(Report(CLEAN, 0.5049, None, None, 1.0), tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text()) == {
+        "acknowledged": 10,
+        "lost": 0,
+        "duplicated": 0,
+        "tool_calls_repeated": 0,
+        "write_outage_s": 0.505,
+        "conversations": 3,
+        "conversations_complete": 3,
+        "llm_cost_usd": 1.234568,
+        "llm_cost_lost_usd": 0.01,
+        "ok": True,
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_broken_promise_is_said_first() -> None:
+    """The proof of each anomaly is printed, up to ten of them."""
+    lost = tuple(LostTurn("c", f"turn-{n}", n) for n in range(12))
+    report = Report(replace(CLEAN, anomalies=lost), 0.5, None, None, 1.0)
+    assert report.notes()[0] == "c: turn turn-0 was acknowledged at position 0 and is not there"
+    assert report.notes()[-1] == "and 2 anomalies more"
+    assert report.conclusion() == "A promise was broken: 12 anomalies."
+
+
+def test_no_work_proves_nothing() -> None:
+    """Zero acknowledged turns are not a success."""
+    report = Report(replace(CLEAN, acknowledged=0), 0.0, None, None, 0.0)
+    assert not report.ok
+    assert report.conclusion() == "Nothing is proved: no work was acknowledged."
