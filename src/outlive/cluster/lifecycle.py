@@ -17,7 +17,7 @@ from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
 from outlive.cluster.journal import Journal
 from outlive.cluster.making import Wish
-from outlive.cluster.plan.health import SYNCHRONOUS_STANDBY, ClusterFacts, missing
+from outlive.cluster.plan.health import ClusterFacts, lacks_only_names, missing
 from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.cluster.state import is_drained, read_state, supervisor_pid
 from outlive.errors import ConfigurationError, ControlPlaneError
@@ -112,7 +112,7 @@ async def _wait_until_whole(
 
 async def _hurry(spec: ClusterSpec, secrets: Secrets, facts: ClusterFacts, lacking: tuple[str, ...]) -> None:
     """Spare the primary's Patroni a sleep of loop_wait when all that is left is to name its standbys."""
-    if lacking == (SYNCHRONOUS_STANDBY,) and facts.primary:
+    if lacks_only_names(lacking) and facts.primary:
         node = spec.node(facts.primary.name)
         patroni = PatroniClient(f"http://{node.host}:{node.ports.rest}", secrets.rest, timeout_s=1.0)
         try:

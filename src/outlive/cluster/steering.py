@@ -83,7 +83,7 @@ async def _wait_until_whole(
     until = system.monotonic() + timeout_s
     while system.monotonic() < until:
         facts = await observation.observe(spec, secrets, directory)
-        if not [lack for lack in missing(facts) if name in lack or "primary" in lack or "synchronous" in lack]:
+        if not [lack for lack in missing(facts) if name in lack or "primary" in lack]:
             return
         await asyncio.sleep(_POLL_S)
     raise ControlPlaneError(f"{name} is not back after {timeout_s:.0f} s", hint=f"`outlive logs {name}` tells more.")

@@ -137,7 +137,7 @@ class Supervisor:
                 self._journal.record("etcd-started", pid=self._etcd.start())
             case StartPatroni(after):
                 self._journal.record("patroni-started", pid=self._patroni.start(), after=after)
-                self._lease_settled = False
+                self._lease_settled, self._crash_told = False, True  # it looks for itself as it starts
             case WakePatroni():
                 await self._wake_patroni()
             case RevokeLease():

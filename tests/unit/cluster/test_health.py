@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from outlive.cluster.plan.health import (
-    SYNCHRONOUS_STANDBY,
     ClusterFacts,
     NodeReport,
     Replication,
     Safe,
     Unsafe,
     critical_writes,
+    lacks_only_names,
     missing,
     replay_lag_bytes,
 )
@@ -97,7 +97,19 @@ def test_missing_names_what_is_missing() -> None:
 def test_a_standby_that_patroni_has_not_written_down_is_not_enough() -> None:
     """Until a standby is in etcd as synchronous a failover would not choose it, so the cluster is not whole."""
     unnamed = tuple(replace(node, may_lead=False) for node in WHOLE.nodes)
-    assert missing(replace(WHOLE, nodes=unnamed)) == (SYNCHRONOUS_STANDBY,)
+    assert missing(replace(WHOLE, nodes=unnamed)) == (
+        "n2 as a synchronous standby",
+        "n3 as a synchronous standby",
+    )
+
+
+def test_what_is_left_to_patroni_alone_is_told_apart() -> None:
+    """Only when every standby streams does it help to wake Patroni."""
+    unnamed = tuple(replace(node, may_lead=False) for node in WHOLE.nodes)
+    assert lacks_only_names(missing(replace(WHOLE, nodes=unnamed)))
+    assert not lacks_only_names(missing(replace(WHOLE, nodes=unnamed[:1])))
+    assert not lacks_only_names(missing(replace(WHOLE, nodes=(PRIMARY, replace(unnamed[1], state="starting")))))
+    assert not lacks_only_names(())
 
 
 def test_unknown_lag_is_unknown() -> None:

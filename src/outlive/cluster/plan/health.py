@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from outlive.model.lsn import Timeline
 
-SYNCHRONOUS_STANDBY = "a synchronous standby"
+AS_SYNCHRONOUS = " as a synchronous standby"
 _PRIMARY_ROLES = frozenset({"primary", "master"})
 
 
@@ -128,14 +128,19 @@ def missing(facts: ClusterFacts) -> tuple[str, ...]:
     primary = facts.primary
     if primary is None:
         return (*lacks, "a primary")
-    standbys = (node for node in facts.data_nodes if node is not primary)
+    standbys = [node for node in facts.data_nodes if node is not primary]
     lacks += [
         f"standby {node.name}" for node in standbys if not (node.is_streaming and node.timeline == primary.timeline)
     ]
+    # A primary promoted while one of them is not yet written down would wait for the dead one first.
     synchronous = _synchronous(facts, primary)
-    if len(facts.data_nodes) > 1 and not any(node.may_lead and node.name in synchronous for node in facts.data_nodes):
-        lacks.append(SYNCHRONOUS_STANDBY)
+    lacks += [f"{node.name}{AS_SYNCHRONOUS}" for node in standbys if not (node.may_lead and node.name in synchronous)]
     return tuple(lacks)
+
+
+def lacks_only_names(lacking: tuple[str, ...]) -> bool:
+    """Whether all standbys stream and Patroni has only to write down that they are synchronous."""
+    return bool(lacking) and all(lack.endswith(AS_SYNCHRONOUS) for lack in lacking)
 
 
 def replay_lag_bytes(facts: ClusterFacts, node: NodeReport) -> int | None:
