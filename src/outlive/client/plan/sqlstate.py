@@ -8,7 +8,7 @@ from __future__ import annotations
 from outlive.client.plan.retry import FailureKind
 
 _CONFLICTS = frozenset({"40001", "40P01"})
-_SHUTTING_DOWN = frozenset({"57P01", "57P02", "57P03", "57P05"})
+_GONE = frozenset({"57P01", "57P02", "57P03", "57P05", "40003"})
 _READ_ONLY = frozenset({"25006"})
 _CROWDED = frozenset({"53300"})
 
@@ -19,7 +19,7 @@ def kind_of(sqlstate: str) -> FailureKind | None:
         return FailureKind.CONFLICT
     if sqlstate in _READ_ONLY:
         return FailureKind.DEMOTED
-    if sqlstate in _SHUTTING_DOWN or sqlstate.startswith("08"):
+    if sqlstate in _GONE or sqlstate.startswith("08"):
         return FailureKind.LOST
     if sqlstate in _CROWDED:
         return FailureKind.UNREACHABLE

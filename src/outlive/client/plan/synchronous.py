@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([^\s,()"]+)')
-_COUNT = re.compile(r"\s*(?:(?:FIRST|ANY)\s+)?\d+\s*\((.*)\)\s*", re.IGNORECASE | re.DOTALL)
+_COUNT = re.compile(r"\s*(?:(?:FIRST|ANY)\s+)?(\d+)\s*\((.*)\)\s*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +45,20 @@ class NotInForce:
 
 def judge(synchronous: Synchronous) -> InForce | NotInForce:
     """Whether critical commits are confirmed by a standby right now."""
-    listed = listed_names(synchronous.names)
+    count, listed = wanted(synchronous.names)
     if not listed:
         return NotInForce("synchronous_standby_names is empty")
     if "*" in listed:
         return NotInForce(f"synchronous_standby_names is {synchronous.names!r}, which any replication client satisfies")
-    wanted = {name.lower() for name in listed}
-    standbys = tuple(sorted(name for name in synchronous.connected if name.lower() in wanted))
-    if not standbys:
-        return NotInForce(f"no standby of synchronous_standby_names {synchronous.names!r} is connected")
+    names = {name.lower() for name in listed}
+    standbys = tuple(sorted(name for name in synchronous.connected if name.lower() in names))
+    if len(standbys) < count:
+        return NotInForce(f"{len(standbys)} standbys of {synchronous.names!r} are connected, and {count} have to be")
     return InForce(standbys, synchronous.names)
 
 
-def listed_names(setting: str) -> tuple[str, ...]:
-    """The names in a value of `synchronous_standby_names`, in either of its forms."""
+def wanted(setting: str) -> tuple[int, tuple[str, ...]]:
+    """How many standbys have to confirm, and the names they may have, of a `synchronous_standby_names`."""
     counted = _COUNT.fullmatch(setting)
-    return tuple(
-        (quoted or bare).replace('""', '"') for quoted, bare in _NAME.findall(counted[1] if counted else setting)
-    )
+    count, names = (int(counted[1]), counted[2]) if counted else (1, setting)
+    return count, tuple((quoted or bare).replace('""', '"') for quoted, bare in _NAME.findall(names))
