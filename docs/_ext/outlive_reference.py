@@ -112,10 +112,25 @@ def _directive(page: Callable[[], str]) -> type[SphinxDirective]:
     return PageDirective
 
 
+def mark_code(_sphinx: Sphinx, _what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
+    """Tell reStructuredText that an indented paragraph of a docstring is code."""
+    code = [
+        at for at in range(1, len(lines)) if lines[at].startswith("    ") and not lines[at - 1] and _is_prose(lines, at)
+    ]
+    for at in reversed(code):
+        lines[at:at] = [".. code-block:: python", ""]
+
+
+def _is_prose(lines: list[str], at: int) -> bool:
+    """Whether what stands above is a paragraph, and not code or a section such as `Raises:`."""
+    return at >= 2 and not lines[at - 2].startswith("    ") and not lines[at - 2].endswith("Raises:")
+
+
 def setup(sphinx: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
     sphinx.add_directive("outlive-errors", _directive(errors_page))
     sphinx.add_directive("outlive-command-line", _directive(command_line_page))
     sphinx.add_directive("outlive-dsn-parameters", _directive(dsn_parameters_page))
     sphinx.add_directive("outlive-profiles", _directive(profiles_page))
+    sphinx.connect("autodoc-process-docstring", mark_code, priority=400)  # before napoleon
     return {"parallel_read_safe": True, "parallel_write_safe": True}
