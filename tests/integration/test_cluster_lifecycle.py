@@ -22,6 +22,7 @@ from outlive.cluster.directory import ClusterDirectory
 from outlive.cluster.journal import Journal
 from outlive.cluster.state import read_state, supervisor_pid
 from outlive.testing import LocalCluster
+from require import require
 
 
 def outlive(*arguments: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -237,6 +238,30 @@ def test_a_witness_votes_and_holds_nothing(tmp_path: Path) -> None:
         asyncio.run(local.stop())
 
 
+DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
+
+
+def test_an_installed_postgresql_is_used(tmp_path: Path) -> None:
+    """`up --postgres-bin` runs the oldest supported release, where the newest one's settings don't exist."""
+    require("postgresql-15", (DEBIAN_15 / "postgres").exists(), f"no PostgreSQL 15 in {DEBIAN_15}")
+    directory = tmp_path / "cluster"
+    try:
+        up = outlive("up", "--nodes", "2", "--witness", "1", "--postgres-bin", str(DEBIAN_15), directory=directory)
+        assert up.returncode == 0, up.stderr
+        assert str(asyncio.run(_execute(up.stdout.strip(), "SHOW server_version"))).startswith("15.")
+        assert json.loads(outlive("status", "--json", directory=directory).stdout)["critical_writes_safe"] is True
+    finally:
+        assert outlive("down", directory=directory).returncode == 0
+
+
+def test_a_directory_without_programs_is_refused(tmp_path: Path) -> None:
+    """`up --postgres-bin` on a directory without a server says what to name instead, and makes nothing."""
+    refused = outlive("up", "--postgres-bin", str(tmp_path), directory=tmp_path / "cluster")
+    assert refused.returncode == 2
+    assert f"{tmp_path} has no program postgres" in refused.stderr
+    assert not (tmp_path / "cluster").exists()
+
+
 def test_patroni_accepts_the_rendered_production_profile(cluster: RunningCluster, tmp_path: Path) -> None:
     """Patroni's own `--validate-config`, which asks etcd too, finds nothing to complain about."""
     spec, _ = ClusterDirectory(cluster.directory).load()
@@ -244,7 +269,8 @@ def test_patroni_accepts_the_rendered_production_profile(cluster: RunningCluster
 
     rendered = outlive(
         "render", "patroni", "--node", "n1", "--profile", "production", "--set", f"POD_IP={address}",
-        "--etcd", f"127.0.0.1:{spec.nodes[0].ports.etcd_client}", "--home", str(tmp_path), "--postgres-bin", spec.postgres_bin,
+        "--etcd", f"127.0.0.1:{spec.nodes[0].ports.etcd_client}",
+        "--home", str(tmp_path), "--postgres-bin", spec.postgres_bin,
         *(f"--set={name}=secret" for name in _PASSWORDS),
     )  # fmt: skip
     assert rendered.returncode == 0, rendered.stderr
@@ -270,7 +296,7 @@ _PASSWORDS = (
 
 
 def _own_address() -> str:
-    """An address of this machine that is not loopback, which Patroni wants; one for documentation where there is none."""
+    """An address of this machine that is not loopback, which Patroni wants."""
     shown = subprocess.run(["hostname", "-I"], check=False, capture_output=True, text=True, timeout=10).stdout
     return next((address for address in shown.split() if "." in address), "192.0.2.1")
 

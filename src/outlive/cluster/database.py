@@ -31,9 +31,10 @@ def ensure(spec: ClusterSpec, secrets: Secrets) -> None:
 
 
 def dsn(spec: ClusterSpec, secrets: Secrets) -> str:
-    """The DSN of the application's user, every data node in it."""
+    """The DSN of the application's user, every data node in it; any driver finds the primary with it."""
     hosts = ",".join(f"{node.host}:{node.ports.postgres}" for node in spec.data_nodes)
-    return f"postgresql://{quote(spec.app_user)}:{quote(secrets.app)}@{hosts}/{quote(spec.database)}"
+    login, name = f"{quote(spec.app_user)}:{quote(secrets.app)}", quote(spec.database)
+    return f"postgresql://{login}@{hosts}/{name}?target_session_attrs=primary"
 
 
 def pgpass(spec: ClusterSpec, secrets: Secrets) -> str:

@@ -17,7 +17,7 @@ from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
 from outlive.cluster.journal import Journal
 from outlive.cluster.making import Wish
-from outlive.cluster.plan.health import ClusterFacts, lacks_only_names, missing
+from outlive.cluster.plan.health import ClusterFacts, lacks_only_names, missing, stage
 from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.cluster.state import is_drained, read_state, supervisor_pid
 from outlive.errors import ConfigurationError, ControlPlaneError
@@ -98,9 +98,9 @@ async def _wait_until_whole(
         now_lacking = missing(facts)
         if not now_lacking:
             return facts
-        if now_lacking != lacking:
-            lacking = now_lacking
-            report(f"waiting for {', '.join(lacking)}")
+        if stage(now_lacking) != stage(lacking):
+            report(f"waiting for {stage(now_lacking)}")
+        lacking = now_lacking
         starting.require_alive(directory, started)
         await _hurry(spec, secrets, facts, lacking)
         await asyncio.sleep(_POLL_S)

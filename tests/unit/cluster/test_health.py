@@ -16,6 +16,7 @@ from outlive.cluster.plan.health import (
     lacks_only_names,
     missing,
     replay_lag_bytes,
+    stage,
 )
 from outlive.model.lsn import Timeline
 
@@ -110,6 +111,15 @@ def test_what_is_left_to_patroni_alone_is_told_apart() -> None:
     assert not lacks_only_names(missing(replace(WHOLE, nodes=unnamed[:1])))
     assert not lacks_only_names(missing(replace(WHOLE, nodes=(PRIMARY, replace(unnamed[1], state="starting")))))
     assert not lacks_only_names(())
+
+
+def test_progress_names_the_first_thing_that_is_waited_for() -> None:
+    """A starting cluster is told stage by stage: supervisors, etcd, primary, standbys, their names."""
+    lacking = ("etcd of n1", "etcd of n2", "a primary")
+    assert stage(lacking) == "etcd of n1, etcd of n2"
+    assert stage(lacking[2:]) == "a primary"
+    assert stage(("n2 as a synchronous standby",)) == "n2 as a synchronous standby"
+    assert stage(()) == ""
 
 
 def test_unknown_lag_is_unknown() -> None:

@@ -143,6 +143,15 @@ def lacks_only_names(lacking: tuple[str, ...]) -> bool:
     return bool(lacking) and all(lack.endswith(AS_SYNCHRONOUS) for lack in lacking)
 
 
+def stage(lacking: tuple[str, ...]) -> str:
+    """What a starting cluster waits for first, in a few words: later things can't come before it."""
+    for word in ("the supervisor", "etcd", "a primary", "standby"):
+        waited = [lack for lack in lacking if lack.startswith(word)]
+        if waited:
+            return ", ".join(waited)
+    return ", ".join(lacking)
+
+
 def replay_lag_bytes(facts: ClusterFacts, node: NodeReport) -> int | None:
     """How many bytes of the primary's WAL this standby has not replayed; None where it is unknown."""
     return _behind(facts, node.replayed_location)
