@@ -42,7 +42,9 @@ docs: venv  ## The documentation, in docs/_build/html; a warning is an error
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
 
 ##@ Keep house
-.PHONY: pins clean help
+.PHONY: pins figures clean help
+figures: venv  ## Measure the README's figures anew: a quarter of an hour
+	@$(BIN)/python tools/figures
 pins:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
 	@tools/pins
 clean:  ## Remove what was built, the virtual environment too; a cluster's data stays
