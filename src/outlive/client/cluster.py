@@ -110,7 +110,14 @@ class Cluster:
     async def fetch(
         self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
     ) -> list[asyncpg.Record]:
-        """All rows of a query. It is retried freely: for reads and for what may happen twice."""
+        """All rows of a query. It is retried freely, so it is for reads, and for what may happen twice.
+
+        `read="eventual"` asks a standby that is at most `max_lag` behind, `"strong"` the primary.
+
+        Raises:
+            RetryBudgetExceededError: attempts or time ran out.
+            NoPrimaryError: no standby was fit, and no primary was found in time.
+        """
         return await self._read(lambda connection: connection.fetch(sql, *args), read, timeout)
 
     async def fetchrow(
@@ -129,6 +136,9 @@ class Cluster:
         self, sql: str, *args: object, idempotent: bool = False, timeout: float = DEFAULT_TIMEOUT_S
     ) -> str:
         """Execute one statement on the primary, committed by itself; the answer is its command tag.
+
+        It is critical; that a synchronous standby is in force is known from the latest probe, a fraction of a second
+        old at most, whereas a transaction asks the server itself.
 
         Raises:
             CommitUnknownError: the connection was lost while it was under way, and it is not `idempotent`.
@@ -260,8 +270,8 @@ async def _take_writer(nodes: Nodes, attempts: Attempts) -> Wire:
 async def _reset(wire: Wire) -> None:
     """Make the session what it was before its user had it, or drop it."""
     try:
-        if wire.connection.is_in_transaction():
-            wire.cut("its user left a transaction open")
+        if wire.unreplicated or not wire.is_open or wire.connection.is_in_transaction():
+            wire.cut("its user left it in doubt")
         else:
             await wire.connection.reset(timeout=RESET_TIMEOUT_S)
             wire.listen()

@@ -60,6 +60,9 @@ def _kind_of(error: asyncpg.PostgresError, phase: Phase) -> FailureKind | None:
         return FailureKind.DEMOTED
     if phase is Phase.BEGIN and FENCE in str(error):
         return FailureKind.DEMOTED if "timeline" in str(error) else FailureKind.DURABILITY
+    if phase is Phase.READ and sqlstate == "25006":
+        # A read has nothing that a standby refuses: the statement is a write, and belongs elsewhere.
+        return None
     return kind_of(sqlstate)
 
 

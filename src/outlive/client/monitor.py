@@ -53,7 +53,10 @@ class Monitor:
 
     async def wait(self, ready: Callable[[View], bool], deadline: Deadline) -> bool:
         """Wait until the view satisfies `ready`; False if the deadline comes first."""
+        if ready(self.view):
+            return True
         self._hurried += 1
+        self.report()
         try:
             async with asyncio.timeout(deadline.remaining_s(monotonic())):
                 while not ready(self.view):
@@ -73,7 +76,6 @@ class Monitor:
             SplitBrainError: two were.
         """
         if isinstance(self.view.writable, NoPrimary):
-            self.report()
             await self.wait(lambda view: not isinstance(view.writable, NoPrimary), deadline)
         match self.view.writable:
             case Primary() as primary:

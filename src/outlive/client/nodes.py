@@ -42,7 +42,9 @@ class Nodes:
 
     def __init__(self, dsn: Dsn, limits: Limits) -> None:
         named = any(key == "application_name" for key, _ in dsn.parameters)
-        dialer = Dialer(dsn, {} if named else {"application_name": "outlive"})
+        # A role's own default must not weaken what a single statement is acknowledged by.
+        settings = {"synchronous_commit": "on"} | ({} if named else {"application_name": "outlive"})
+        dialer = Dialer(dsn, settings)
         connect_timeout_s = limits.connect_timeout_s or dsn.connect_timeout_s or CONNECT_TIMEOUT_S
         self.limits = limits
         self.pools = {host: Pool(host, dialer, limits.pool_size, connect_timeout_s) for host in dsn.hosts}
@@ -114,9 +116,11 @@ class Nodes:
         return await self.pools[address].acquire(deadline)
 
     def release(self, wire: Wire, failure: AttemptFailure | None = None) -> None:
-        """Give a connection back; after any failure but a conflict its state is in doubt, and it is dropped."""
+        """Give a connection back; one whose state is in doubt is dropped."""
         if failure is not None and failure.kind is not FailureKind.CONFLICT:
             wire.cut(failure.message)
+        elif wire.is_open and wire.connection.is_in_transaction():
+            wire.cut("its user left a transaction open")
         self.pools[wire.address].release(wire)
 
     def _abort(self, address: Address, reason: str) -> None:

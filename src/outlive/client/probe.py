@@ -62,19 +62,24 @@ class Probe:
         self._deadline_s = deadline_s
         self._heard_at = heard_at
         self._wire: Wire | None = None
+        self._last: Observation | None = None
 
     async def observe(self) -> Observation | NodeSilence:
         """What the node is right now, or why it did not say so."""
         asked_at = monotonic()
         try:
             row = await self._ask(await self._connected())
+        except asyncpg.TooManyConnectionsError:
+            # It answers, and has no room for one more question: what it was is the best that is known.
+            return self._last or NodeSilence(self.address, "it has no connection left", asked_at)
         except Exception as error:
             self.refusal = _refusal(error)
             reason = self._reason(error)
             self.close()
             return NodeSilence(self.address, reason, asked_at)
         self.refusal = None
-        return to_observation(self.address, row, asked_at)
+        self._last = to_observation(self.address, row, asked_at)
+        return self._last
 
     def close(self) -> None:
         """Drop the connection."""

@@ -12,7 +12,7 @@ run again. A failure of the COMMIT itself is raised: Python does not tell a bloc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,6 +29,7 @@ from outlive.client.plan.topology import Primary
 from outlive.client.wire import DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError, TransactionError
 from outlive.model.durability import Durability, Receipt
+from outlive.model.outcome import Outcome
 from outlive.system import monotonic
 
 T = TypeVar("T")
@@ -44,12 +45,17 @@ class Terms:
 
 
 class Transaction:
-    """One attempt at a transaction. `receipt` is set once it is committed."""
+    """One attempt at a transaction. `receipt` is set once it is committed.
 
-    __slots__ = ("_attempts", "_nodes", "_primary", "_terms", "_timer", "_wire", "receipt")
+    Its session serves others afterwards: set what a statement needs with `set local`, not with `set`.
+    """
+
+    __slots__ = ("_attempts", "_interrupted", "_nodes", "_primary", "_terms", "_timer", "_wire", "entered", "receipt")
 
     def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts) -> None:
         self.receipt: Receipt | None = None
+        self.entered = False
+        self._interrupted = False
         self._nodes = nodes
         self._terms = terms
         self._attempts = attempts
@@ -92,8 +98,9 @@ class Transaction:
 
     async def begin(self) -> None:
         """Begin on the primary, as often as it takes within the budget."""
-        if self._wire is not None or self.receipt is not None:
-            raise ConfigurationError("this transaction was entered before", hint="Take a new one for each attempt.")
+        if self.entered:
+            raise ConfigurationError("this attempt was entered before", hint="Take a new one from the loop.")
+        self.entered = True
         while self._wire is None:
             await self._attempts.next()
             await self._try_begin()
@@ -142,29 +149,33 @@ class Transaction:
         """
         wire = self._held()
         try:
-            interrupted = await self._commit(wire)
+            await self._commit(wire)
         except Exception as error:
             failure = diagnose(error, Phase.COMMIT, wire)
             self._release(wire, failure)
+            if self._interrupted and (failure is None or failure.outcome is Outcome.NOT_APPLIED):
+                raise asyncio.CancelledError from error
             self._attempts.failed(error, failure, wire, last=last)
             return False
         self._release(wire)
-        if interrupted:
+        if self._interrupted:
             raise asyncio.CancelledError
         return True
 
-    async def _commit(self, wire: Wire) -> bool:
-        """Send COMMIT and judge the answer; True if the task was cancelled meanwhile."""
+    async def _commit(self, wire: Wire) -> None:
+        """Send COMMIT and judge the answer, whether or not the task is cancelled meanwhile."""
         if not wire.is_open:
             reason = wire.cut_reason or "the connection was lost before COMMIT was sent"
             raise AttemptError(AttemptFailure(Phase.BODY, FailureKind.LOST, reason))
-        tag, interrupted = await uninterrupted(wire.connection.execute("COMMIT"))
+        tag = await uninterrupted(wire.connection.execute("COMMIT"), self._interrupt)
         if tag != "COMMIT":
             raise TransactionError("rolled back: one of its statements had failed, and the error was swallowed")
         if wire.unreplicated:
             raise AttemptError(AttemptFailure(Phase.COMMIT, FailureKind.UNREPLICATED, UNREPLICATED))
         self.receipt = self._receipt()
-        return interrupted
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
 
     async def roll_back(self, error: BaseException) -> None:
         """Undo after `error`: returns if another attempt is due, else raises the caller's error."""
@@ -235,31 +246,35 @@ class Transactions:
         self._current: Transaction | None = None
 
     def __aiter__(self) -> Self:
+        if self._current is not None:
+            raise ConfigurationError("this transaction was looped over before", hint="Call `transaction()` again.")
         return self
 
     async def __anext__(self) -> Transaction:
         if self._current is not None and self._current.receipt is not None:
             raise StopAsyncIteration
+        if self._current is not None and not self._current.entered:
+            raise ConfigurationError("the attempt was not entered", hint="Write `async with tx:` inside the loop.")
         self._current = Transaction(self._nodes, self._terms, self._attempts)
         return self._current
 
 
-async def uninterrupted(coroutine: Coroutine[Any, None, T]) -> tuple[T, bool]:
-    """A driver call run to its end even if the task is cancelled, and whether it was.
+async def uninterrupted(coroutine: Coroutine[Any, None, T], interrupted: Callable[[], None]) -> T:
+    """A driver call run to its end even if the task is cancelled, which `interrupted` is told.
 
     A cancelled call would make the driver send a CancelRequest, which in a COMMIT cuts short the wait for the
     standby. This steps the coroutine by hand and shields each future that it waits for, which costs no task.
     """
-    interrupted = False
     while True:
         try:
             waited_for = coroutine.send(None)
         except StopIteration as stop:
-            return stop.value, interrupted
+            return stop.value  # type: ignore[no-any-return]
         while not waited_for.done():
             try:
                 await asyncio.shield(waited_for)
             except asyncio.CancelledError:
-                interrupted = interrupted or not waited_for.done()
+                if not waited_for.cancelled():
+                    interrupted()
             except Exception:  # noqa: S110 - the coroutine raises it at its next step
                 pass

@@ -45,6 +45,8 @@ class Dialer:
                 password=self.dsn.password,
                 database=self.dsn.database,
                 server_settings=dict(self.settings),
+                # Which node to use is decided here; the driver would take it from PGTARGETSESSIONATTRS.
+                target_session_attrs="any",
                 timeout=None,
             )
         return Wire(address, connection)

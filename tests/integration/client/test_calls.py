@@ -1,5 +1,7 @@
 """What a program sees of a healthy cluster."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -189,3 +191,45 @@ async def test_reads_are_served_by_an_unprivileged_role(db: outlive.Cluster, ser
                 await tx.execute("create temporary table t (x int)")
         assert tx.receipt is not None
         assert set(tx.receipt.synchronous_standbys) == {"n2", "n3"}
+
+
+async def test_a_write_sent_as_a_read_is_refused_at_once(db: outlive.Cluster) -> None:
+    """An eventual read goes to a standby, which says that it is read-only."""
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await db.fetchval("insert into entries values (1, 'a') returning id", timeout=5)
+
+
+async def test_a_loop_without_its_block_is_refused(db: outlive.Cluster) -> None:
+    """Forgetting `async with tx` is an error, not an endless loop."""
+
+    async def forgetful() -> None:
+        async for tx in db.transaction():
+            assert tx.receipt is None
+
+    with pytest.raises(outlive.ConfigurationError, match="not entered"):
+        await forgetful()
+
+
+async def test_a_transaction_is_no_use_outside_its_block(db: outlive.Cluster) -> None:
+    """What is kept of a transaction after its end is refused."""
+    async for tx in db.transaction():
+        async with tx:
+            await tx.execute("insert into entries values (1, 'a')")
+    with pytest.raises(outlive.ConfigurationError, match="not open"):
+        await tx.execute("select 1")
+    with pytest.raises(outlive.ConfigurationError, match="entered before"):
+        await tx.__aenter__()
+
+
+async def test_a_statement_still_running_at_the_end_of_the_block_rolls_back(db: outlive.Cluster) -> None:
+    """A block that ends while a task of its own still uses the connection does not poison the pool."""
+
+    async def careless(tx: outlive.Transaction) -> asyncio.Future[str]:
+        await tx.execute("insert into entries values (1, 'a')")
+        running = asyncio.ensure_future(tx.execute("select pg_sleep(5)"))
+        await asyncio.sleep(0)
+        return running
+
+    with pytest.raises(asyncpg.InterfaceError, match="in progress"):
+        await db.run(careless)
+    assert await db.fetchval("select count(*) from entries", read="strong") == 0

@@ -98,3 +98,8 @@ def test_a_spent_budget_carries_the_last_failure() -> None:
     assert isinstance(made.__cause__, CommitUnknownError)
     assert made.outcome is Outcome.UNKNOWN
     assert "20 attempts" in str(made)
+
+
+def test_a_write_sent_as_a_read_is_the_callers_mistake() -> None:
+    """A standby's refusal of a write that came as a read is raised, not retried."""
+    assert diagnose(asyncpg.ReadOnlySQLTransactionError("x"), Phase.READ, None) is None
