@@ -107,6 +107,7 @@ def _value(column: dict[str, object], name: str) -> str:
 def _directive(page: Callable[[], str]) -> type[SphinxDirective]:
     class PageDirective(SphinxDirective):
         def run(self) -> list[nodes.Node]:
+            self.env.note_reread()  # the page's source says nothing of the code that it is read off
             return self.parse_text_to_nodes(page(), allow_section_headings=True)
 
     return PageDirective
