@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,8 +77,8 @@ class Servers:
         subprocess.run([*line, str(self.root)], check=True, timeout=60, **options)
         for name in STANDBYS:
             self.follow(name, "n1")
-        for name in NAMES:
-            self.start(name)
+        with ThreadPoolExecutor(len(NAMES)) as starting:
+            list(starting.map(self.start, NAMES))
 
     def _make(self, name: str) -> None:
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
@@ -172,7 +173,7 @@ class Servers:
     def _run(self, program: str, *arguments: str) -> None:
         line, options = identity.command(self._identity, [str(self._bin / program), *arguments])
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
-        with (self.root / f"{program}.out").open("w") as output:
+        with (self.root / f"{program}.out").open("a") as output:
             subprocess.run(
                 line, check=True, stdout=output, stderr=output, cwd="/", env=environment, timeout=60, **options
             )
