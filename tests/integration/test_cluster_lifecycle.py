@@ -20,6 +20,7 @@ from integration.conftest import RunningCluster
 from outlive.cluster import processes
 from outlive.cluster.directory import ClusterDirectory
 from outlive.cluster.journal import Journal
+from outlive.cluster.making import Wish, make_or_load
 from outlive.cluster.state import read_state, supervisor_pid
 from outlive.testing import LocalCluster
 from require import require
@@ -166,8 +167,6 @@ def test_down_stops_what_a_killed_supervisor_left(lone_node: LocalCluster) -> No
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     """`up` on a kept port that another program holds says which, and starts nothing."""
     local = LocalCluster(tmp_path / "cluster", nodes=1)
-    from outlive.cluster.making import Wish, make_or_load
-
     spec, _ = make_or_load(local.directory, Wish(nodes=1))
     taken = spec.nodes[0].ports.postgres
     with socket.socket() as other:
@@ -182,8 +181,6 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
 
 def test_data_of_another_major_is_refused(tmp_path: Path) -> None:
     """`up` over a data directory that another PostgreSQL made names both releases and touches nothing."""
-    from outlive.cluster.making import Wish, make_or_load
-
     directory = ClusterDirectory(tmp_path / "cluster")
     make_or_load(directory, Wish(nodes=1))
     data = directory.node("n1").data
@@ -234,6 +231,22 @@ def test_a_witness_votes_and_holds_nothing(tmp_path: Path) -> None:
         told = json.loads(outlive("status", "--json", directory=local.directory.root).stdout)
         assert [node["role"] for node in told["nodes"] if node["name"] == "w1"] == ["witness"]
         assert told["critical_writes_safe"] is True
+    finally:
+        asyncio.run(local.stop())
+
+
+def test_a_first_start_that_was_cut_short_begins_anew(tmp_path: Path) -> None:
+    """Half a data directory of a cluster that was never whole does not block the next `up`, and is not removed."""
+    local = LocalCluster(tmp_path / "cluster", nodes=1)
+    make_or_load(local.directory, Wish(nodes=1))
+    data = local.directory.node("n1").data
+    data.mkdir(parents=True, mode=0o700)
+    (data / "PG_VERSION").write_text("18\n")
+    try:
+        up = outlive("up", directory=local.directory.root)
+        assert up.returncode == 0, up.stderr
+        aside = next(local.directory.root.glob("cut-short-*"))
+        assert (aside / "n1" / "data" / "PG_VERSION").exists()
     finally:
         asyncio.run(local.stop())
 

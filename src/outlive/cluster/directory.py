@@ -17,12 +17,13 @@ from typing import TypeVar
 
 import msgspec
 
+from outlive import system
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
 from outlive.errors import ConfigurationError
 
 T = TypeVar("T")
 
-_OWN_FILES = {"cluster.json", "secrets.json", "pgpass", "client.dsn", "up.lock"}
+_OWN_FILES = {"cluster.json", "secrets.json", "pgpass", "client.dsn", "up.lock", "made"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ class ClusterDirectory:
         """The DSN of the application's user, while the cluster is up."""
         return self.root / "client.dsn"
 
+    @property
+    def made(self) -> Path:
+        """There once the cluster has been whole: until then it holds nobody's data."""
+        return self.root / "made"
+
     def node(self, name: str) -> NodeDirectory:
         """The files of one node."""
         return NodeDirectory(self.root / name)
@@ -127,6 +133,17 @@ class ClusterDirectory:
             )
         spec, secrets = read(self.spec_file, ClusterSpec), read(self.secrets_file, Secrets)
         return spec, secrets
+
+    def set_aside(self, spec: ClusterSpec) -> Path | None:
+        """Move the nodes' files of a making that was cut short out of the way; where to, None if there are none."""
+        begun = [files.home for _, files in self.nodes(spec) if files.home.exists()]
+        if not begun:
+            return None
+        aside = self.root / f"cut-short-{system.now_utc():%Y%m%dT%H%M%S}"
+        aside.mkdir(mode=0o700)
+        for home in begun:
+            home.rename(aside / home.name)
+        return aside
 
     def write(self, spec: ClusterSpec, secrets: Secrets) -> None:
         """Make the directory a cluster; the spec last, so that it is whole or not there."""

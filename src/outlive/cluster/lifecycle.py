@@ -39,6 +39,7 @@ async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout
     until = system.monotonic() + timeout_s
     spec, secrets = making.make_or_load(directory, wish)
     with _only_one(directory):
+        await _start_over(directory, spec, report)
         with starting.start_supervisors(directory, spec, report) as started:
             await _wait_until_whole(directory, spec, secrets, started, report, until)
         await asyncio.to_thread(database.ensure, spec, secrets)
@@ -84,6 +85,17 @@ def destroy(directory: ClusterDirectory) -> None:
     shutil.rmtree(directory.root)
 
 
+async def _start_over(directory: ClusterDirectory, spec: ClusterSpec, report: Report) -> None:
+    """A cluster whose first start was cut short may be past mending, and holds nobody's data: make it anew."""
+    if directory.made.exists() or any(supervisor_pid(files) for _, files in directory.nodes(spec)):
+        return
+    for _, files in directory.nodes(spec):
+        await _stop_orphans(files)
+    aside = directory.set_aside(spec)
+    if aside is not None:
+        report(f"its first start was cut short, so it is made anew; what was begun lies in {aside}")
+
+
 async def _wait_until_whole(
     directory: ClusterDirectory,
     spec: ClusterSpec,
@@ -106,7 +118,8 @@ async def _wait_until_whole(
         await asyncio.sleep(_POLL_S)
     raise ControlPlaneError(
         f"the cluster in {directory.root} is not whole in time; still missing: {', '.join(lacking)}",
-        hint="`outlive logs` shows what its programs say; `outlive up` goes on waiting.",
+        hint="`outlive logs` shows what its programs say; `outlive up` goes on waiting."
+        + ("" if directory.made.exists() else " It has never been whole: `outlive down` and `outlive up` begin anew."),
     )
 
 
@@ -126,6 +139,7 @@ async def _hurry(spec: ClusterSpec, secrets: Secrets, facts: ClusterFacts, lacki
 def _publish(directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets) -> str:
     dsn = database.dsn(spec, secrets)
     write_private(directory.dsn_file, f"{dsn}\n".encode())
+    directory.made.touch(mode=0o600)
     write_private(directory.pgpass, database.pgpass(spec, secrets).encode())
     return dsn
 
