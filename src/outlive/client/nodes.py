@@ -22,6 +22,10 @@ from outlive.system import monotonic
 
 DURABILITY_WAIT_S = 15.0
 CONNECT_TIMEOUT_S = 1.5
+DURABILITY_HINT = (
+    "Bring a standby back (`outlive status`), write what can be recreated as `regenerable`, or accept a server "
+    'without standbys: connect(degraded="allow").'
+)
 LOGIN_HINT = "Check user, password and database in the DSN."
 
 
@@ -101,7 +105,7 @@ class Nodes:
             return found
         primary = await self.primary(deadline)
         assert not isinstance(primary.synchronous, InForce)
-        raise DurabilityNotMetError(f"{primary.address}: {primary.synchronous.reason}")
+        raise DurabilityNotMetError(f"{primary.address}: {primary.synchronous.reason}", hint=DURABILITY_HINT)
 
     def reader(self, freshness: Freshness) -> Address | None:
         """The node for a read, if one can serve it now."""

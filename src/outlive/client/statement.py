@@ -12,6 +12,7 @@ from outlive.client.attempts import Attempts
 from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
 from outlive.client.nodes import Nodes
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
+from outlive.client.plan.synchronous import InForce
 from outlive.client.wire import DEADLINE_CAME, Wire
 from outlive.model.deadline import Deadline
 from outlive.model.freshness import Freshness
@@ -26,31 +27,52 @@ Call = Callable[[asyncpg.Connection], Awaitable[T]]
 async def read(nodes: Nodes, attempts: Attempts, freshness: Freshness, call: Call[T]) -> T:
     """Run a read on the node that `freshness` asks for, again and again until it succeeds within the budget."""
 
-    async def choose(deadline: Deadline) -> Address:
-        return nodes.reader(freshness) or (await nodes.primary(deadline)).address
+    async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
+        return nodes.reader(freshness) or (await nodes.primary(deadline)).address, call
 
-    return await _repeat(nodes, attempts, choose, call, Phase.READ)
+    return await _repeat(nodes, attempts, choose, Phase.READ)
 
 
 async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], *, degraded: bool) -> T:
     """Run an autocommitted write on the primary; a lost answer is repeated only if the attempts are idempotent."""
 
-    async def choose(deadline: Deadline) -> Address:
+    async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
         primary = await (nodes.primary(deadline) if degraded else nodes.synchronous_primary(deadline))
-        return primary.address
+        return primary.address, call if isinstance(primary.synchronous, InForce) else _unreplicated(call)
 
-    return await _repeat(nodes, attempts, choose, call, Phase.STATEMENT)
+    return await _repeat(nodes, attempts, choose, Phase.STATEMENT)
+
+
+def _unreplicated(call: Call[T]) -> Call[T]:
+    """The call without a wait for a standby, which could last forever where none is in force."""
+
+    async def locally(connection: asyncpg.Connection) -> T:
+        await connection.execute("SET synchronous_commit = local")
+        try:
+            return await call(connection)
+        except asyncio.CancelledError:
+            connection.terminate()
+            raise
+        finally:
+            if not connection.is_closed():
+                await connection.execute("RESET synchronous_commit")
+
+    return locally
 
 
 async def _repeat(
-    nodes: Nodes, attempts: Attempts, choose: Callable[[Deadline], Awaitable[Address]], call: Call[T], phase: Phase
+    nodes: Nodes,
+    attempts: Attempts,
+    choose: Callable[[Deadline], Awaitable[tuple[Address, Call[T]]]],
+    phase: Phase,
 ) -> T:
     while True:
         await attempts.next()
         wire = None
         failure = None
         try:
-            wire = await nodes.acquire(await choose(attempts.deadline), attempts.deadline)
+            address, call = await choose(attempts.deadline)
+            wire = await nodes.acquire(address, attempts.deadline)
             return await _bounded(wire, call, attempts.deadline, phase)
         except Exception as error:
             failure = diagnose(error, Phase.CONNECT if wire is None else phase, wire)

@@ -12,10 +12,10 @@ run again. A failure of the COMMIT itself is raised: Python does not tell a bloc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import asyncpg
 
@@ -26,13 +26,12 @@ from outlive.client.plan.begin import Isolation, begin_message
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce, NotInForce
 from outlive.client.plan.topology import Primary
+from outlive.client.uninterrupted import uninterrupted
 from outlive.client.wire import DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError, TransactionError
 from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
 from outlive.system import monotonic
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,24 +256,3 @@ class Transactions:
             raise ConfigurationError("the attempt was not entered", hint="Write `async with tx:` inside the loop.")
         self._current = Transaction(self._nodes, self._terms, self._attempts)
         return self._current
-
-
-async def uninterrupted(coroutine: Coroutine[Any, None, T], interrupted: Callable[[], None]) -> T:
-    """A driver call run to its end even if the task is cancelled, which `interrupted` is told.
-
-    A cancelled call would make the driver send a CancelRequest, which in a COMMIT cuts short the wait for the
-    standby. This steps the coroutine by hand and shields each future that it waits for, which costs no task.
-    """
-    while True:
-        try:
-            waited_for = coroutine.send(None)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        while not waited_for.done():
-            try:
-                await asyncio.shield(waited_for)
-            except asyncio.CancelledError:
-                if not waited_for.cancelled():
-                    interrupted()
-            except Exception:  # noqa: S110 - the coroutine raises it at its next step
-                pass

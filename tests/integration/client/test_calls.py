@@ -8,6 +8,7 @@ import pytest
 import outlive
 from integration.client.servers import Servers
 from integration.client.waiting import until
+from outlive.client.plan.begin import quoted
 from outlive.model.topology import Role
 
 
@@ -195,6 +196,7 @@ async def test_reads_are_served_by_an_unprivileged_role(db: outlive.Cluster, ser
 
 async def test_a_write_sent_as_a_read_is_refused_at_once(db: outlive.Cluster) -> None:
     """An eventual read goes to a standby, which says that it is read-only."""
+    await until(lambda: all(node.replay_lag_s is not None for node in db.topology.nodes))
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         await db.fetchval("insert into entries values (1, 'a') returning id", timeout=5)
 
@@ -233,3 +235,14 @@ async def test_a_statement_still_running_at_the_end_of_the_block_rolls_back(db: 
     with pytest.raises(asyncpg.InterfaceError, match="in progress"):
         await db.run(careless)
     assert await db.fetchval("select count(*) from entries", read="strong") == 0
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+async def test_a_quoted_text_reaches_the_server_as_it_is(db: outlive.Cluster, conforming: str) -> None:
+    """Whatever stands in a text, it stays inside its string constant."""
+    texts = ["", "'", "''", "\\", "\\'", "'; drop table entries; --", "$$", "\n\t", "\U0001f418 é \u202e", "E'x'"]
+    async with db.connection() as connection:
+        if await connection.fetchval("show server_version_num") < "190000":
+            await connection.execute(f"set standard_conforming_strings = {conforming}")
+        for text in texts:
+            assert await connection.fetchval(f"select {quoted(text)}::text") == text

@@ -77,6 +77,22 @@ async def test_a_dead_host_in_the_list_does_no_harm(servers: Servers) -> None:
         assert [str(silence.address) for silence in client.topology.silent] == ["127.0.0.1:1"]
 
 
+async def test_a_single_server_is_usable_once_it_is_accepted(stranger: Servers) -> None:
+    """Without standbys critical writes are refused with the way out, which then works."""
+    dsn = stranger.dsn(names=("n1",))
+    async with outlive.connect(dsn) as strict:
+        with pytest.raises(outlive.DurabilityNotMetError) as raised:
+            await strict.execute("create table entries (id bigint)", timeout=0.5)
+    assert 'degraded="allow"' in raised.value.hint
+    async with outlive.connect(dsn, degraded="allow") as lenient:
+        await lenient.execute("create table entries (id bigint)")
+        async for tx in lenient.transaction():
+            async with tx:
+                await tx.execute("insert into entries values (1)")
+        assert tx.receipt is not None
+        assert tx.receipt.synchronous_standbys == ()
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
