@@ -106,10 +106,14 @@ async def _run(options: Options, dsn: str | None, directory: Path | None, json: 
         keep = not report.ok
         return report
     finally:
-        if keep:
-            say(f"The ledger and the workers' logs are kept in {scratch}.")
-        else:
-            shutil.rmtree(scratch, ignore_errors=True)
+        _clear(scratch, keep=keep)
+
+
+def _clear(scratch: Path, *, keep: bool) -> None:
+    if keep and any(scratch.iterdir()):
+        say(f"The ledger and the workers' logs are kept in {scratch}.")
+    else:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _environment(options: Options, dsn: str | None, directory: Path | None) -> Environment:

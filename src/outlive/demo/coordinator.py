@@ -20,7 +20,7 @@ from outlive.client.cluster import Cluster
 from outlive.demo.crew import Crew
 from outlive.demo.environment import Environment, Fault, Injection
 from outlive.demo.ledger import ConversationCompleted, Ledger, LedgerReader
-from outlive.demo.options import LEASE_S, Options
+from outlive.demo.options import Options
 from outlive.demo.plan.acts import Act, Standing, next_act
 from outlive.demo.plan.outage import longest_gap_s
 from outlive.demo.plan.script import Script
@@ -139,7 +139,7 @@ class Demo:
         replacement = await crew.hire(f"worker-{len(crew.workers) + 1}")
         self.narrator.say(
             f"Killed {worker.name} with SIGKILL, started {replacement.name};"
-            f" the leases of the dead are over within {LEASE_S:.0f} s."
+            f" the leases of the dead are over within {self.options.lease_s:.0f} s."
         )
 
     async def _judge(
@@ -169,7 +169,7 @@ class Demo:
             seed=self.options.seed,
             llm_latency_s=self.options.llm_latency_s,
             tool_latency_s=self.options.tool_latency_s,
-            lease_s=LEASE_S,
+            lease_s=self.options.lease_s,
             degraded=self.options.degraded,
         )
 

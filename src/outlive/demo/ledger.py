@@ -82,7 +82,7 @@ class LedgerReader:
 
     def new_entries(self) -> Iterator[Entry]:
         """What was written since the last call, file by file. The line that a killed process left half is no line."""
-        for path in sorted(self._directory.glob("*.jsonl")):
+        for path in sorted(path for path in self._directory.glob("*.jsonl") if path.is_file()):
             with path.open("rb") as file:
                 file.seek(self._offsets.get(path, 0))
                 whole, newline, _ = file.read().rpartition(b"\n")

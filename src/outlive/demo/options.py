@@ -34,6 +34,7 @@ class Options:
     repeat: int | None = None
     plant: Defect | None = None
     degraded: DegradedName = "refuse"
+    lease_s: float = LEASE_S
 
     @property
     def copies(self) -> int:

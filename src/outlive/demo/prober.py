@@ -14,6 +14,8 @@ from outlive.system import monotonic
 PERIOD_S = 0.01
 """The pause between two writes, and so how finely the outage is measured."""
 
+LAST_WRITE_S = 1.0
+
 
 class Prober:
     """Commits one small row after the other, critical like an agent's own, in a table of its own.
@@ -26,26 +28,29 @@ class Prober:
         self._db = db
         self._schema = schema
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def __aenter__(self) -> Self:
         await self._db.run(_execute, f"CREATE SCHEMA IF NOT EXISTS {self._schema}", idempotent=True)
         table = f"CREATE TABLE IF NOT EXISTS {self._schema}.beats (number bigint PRIMARY KEY)"
         await self._db.run(_execute, table, idempotent=True)
-        self._task = asyncio.create_task(self._beat_for_ever(), name="prober")
+        self._task = asyncio.create_task(self._beat(), name="prober")
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
         if self._task is not None:
+            # A write under way is let through; one that waits for a primary is not waited for.
+            await asyncio.wait({self._task}, timeout=LAST_WRITE_S)
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task}, timeout=LAST_WRITE_S)
         with suppress(OutliveError):  # what is left behind is an empty schema, and not worth another error
             await self._db.run(_execute, f"DROP SCHEMA IF EXISTS {self._schema} CASCADE", idempotent=True, timeout=5.0)
 
-    async def _beat_for_ever(self) -> None:
+    async def _beat(self) -> None:
         sql = f"INSERT INTO {self._schema}.beats VALUES ($1) ON CONFLICT DO NOTHING"  # noqa: S608 - our own name
         number = 0
-        while True:
+        while not self._stopping:
             number += 1
             with suppress(OutliveError):  # no primary for longer than a write is retried: the gap goes on
                 await self._db.run(_execute, sql, number, durability="critical", idempotent=True)

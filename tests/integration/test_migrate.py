@@ -1,0 +1,85 @@
+"""The schema comes to be once, whoever asks, and is never taken for another one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import outlive
+from integration.conftest import RunningCluster
+from outlive.errors import SchemaError
+from outlive.stores import AgentState, migrate
+from outlive.stores.queries import known_migrations
+
+NAMES = tuple(f"{migration.version:04d}_{migration.name}" for migration in known_migrations())
+
+
+@pytest.fixture
+async def db(cluster: RunningCluster) -> AsyncIterator[outlive.Cluster]:
+    """A client of a database without the schema; it is there again afterwards."""
+    async with outlive.connect(cluster.dsn) as client:
+        await client.execute("DROP SCHEMA IF EXISTS outlive CASCADE", idempotent=True)
+        yield client
+        await client.execute("DROP SCHEMA IF EXISTS outlive CASCADE", idempotent=True)
+        await migrate(client)
+
+
+async def test_from_nothing_to_the_newest_and_then_nothing_to_do(db: outlive.Cluster) -> None:
+    """Every migration is applied once and recorded."""
+    assert (await migrate(db)).applied == NAMES
+    again = await migrate(db)
+    assert (again.version, again.applied) == (len(NAMES), ())
+
+
+async def test_many_programs_may_migrate_at_once(db: outlive.Cluster, cluster: RunningCluster) -> None:
+    """One of them does the work, the others find it done."""
+    reports = await asyncio.gather(*(migrate(cluster.dsn) for _ in range(4)))
+    assert sorted(report.applied for report in reports) == [(), (), (), NAMES]
+    await AgentState(db).conversations.open("after-the-race", worker="alice")
+
+
+async def test_without_the_schema_the_way_out_is_named(db: outlive.Cluster) -> None:
+    """Whoever forgot to migrate is told so."""
+    with pytest.raises(SchemaError, match="schema `outlive`") as caught:
+        await AgentState(db).conversations.open("too-early", worker="alice")
+    assert caught.value.hint == "Run `outlive migrate`."
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(db: outlive.Cluster) -> None:
+    """This code might write the newer tables wrongly."""
+    await migrate(db)
+    await db.execute("INSERT INTO outlive.migrations VALUES (9, 'future', 'x')")
+    with pytest.raises(SchemaError, match="at version 9, this code knows 2"):
+        await migrate(db)
+
+
+async def test_an_altered_migration_is_refused(db: outlive.Cluster) -> None:
+    """The tables are not those that the code's text describes."""
+    await migrate(db)
+    await db.execute("UPDATE outlive.migrations SET checksum = 'x' WHERE version = 1")
+    with pytest.raises(SchemaError, match="0001_conversations was applied with another text"):
+        await migrate(db)
+
+
+async def test_the_command_says_what_it_did(db: outlive.Cluster, cluster: RunningCluster) -> None:
+    """For a person and for a program; a wrong DSN is a sentence and its own exit code."""
+    assert await db.fetchval("SELECT to_regnamespace('outlive')", read="strong") is None
+    first = await asyncio.to_thread(run_migrate, "--dsn", cluster.dsn, "--json")
+    assert json.loads(first.stdout) == {"version": len(NAMES), "applied": list(NAMES)}
+    second = await asyncio.to_thread(run_migrate, "--dsn", cluster.dsn)
+    assert second.stdout == f"The schema outlive is at version {len(NAMES)}: nothing to do.\n"
+    wrong = await asyncio.to_thread(run_migrate, "--dsn", "nonsense")
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+
+
+def run_migrate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, in a process of its own."""
+    command = [str(Path(sys.executable).with_name("outlive")), "migrate", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
