@@ -45,8 +45,9 @@ def diagnose(error: BaseException, phase: Phase, wire: Wire | None) -> AttemptFa
             return AttemptFailure(phase, *_blamed(wire, kind, _clause(error, phase)), sqlstate=error.sqlstate)
         case asyncpg.InternalClientError():
             return AttemptFailure(phase, *_blamed(wire, FailureKind.LOST, "the connection was lost"))
-        case asyncpg.InterfaceError() | ConnectionError() if closed:
-            # The driver has the same InterfaceError for a closed connection and for a caller's mistake.
+        case asyncpg.InterfaceError() | ConnectionError() | AttributeError() if closed:
+            # The driver has the same InterfaceError for a closed connection and for a caller's mistake, and one that is
+            # cut between two of its own steps trips over the protocol object that it has dropped.
             return AttemptFailure(phase, *_blamed(wire, FailureKind.LOST, "the connection was lost"))
         case OSError() if phase is Phase.CONNECT:
             return AttemptFailure(phase, FailureKind.UNREACHABLE, _clause(error, phase))
