@@ -73,19 +73,25 @@ def own(identity: Identity, paths: Sequence[Path]) -> None:
 
 def _observe(root: Path, postgres_bin: str) -> IdentityFacts:
     euid = os.geteuid()
-    owner_uid = root.stat().st_uid if (root / "cluster.json").exists() else None
+    owner_uid = root.stat().st_uid if _has_nodes(root) else None
     if euid != ROOT:
         return IdentityFacts(euid=euid, owner_uid=owner_uid, accounts=(), namespace_unfit=None)
-    reach = next(path for path in (root, *root.absolute().parents) if path.is_dir())
+    # A directory without nodes is handed over to whom is chosen: what counts is the way to it.
+    way = root.absolute().parents if owner_uid is None else (root, *root.absolute().parents)
+    reach = next(path for path in way if path.is_dir())
     accounts = tuple(_observe_account(name, postgres_bin, reach) for name in ACCOUNTS if _entry(name))
     fit = any(account.unfit is None and owner_uid in (None, account.uid) for account in accounts)
     namespace_unfit = None if fit else _preflight(UserNamespace(), postgres_bin, reach)
     return IdentityFacts(euid=euid, owner_uid=owner_uid, accounts=accounts, namespace_unfit=namespace_unfit)
 
 
+def _has_nodes(root: Path) -> bool:
+    """Whether a first start has come so far that files of nodes belong to an account."""
+    return root.is_dir() and any(path.is_dir() for path in root.iterdir())
+
+
 def _observe_account(name: str, postgres_bin: str, reach: Path) -> AccountFacts:
     entry = pwd.getpwnam(name)
-    # A directory of root's own will be handed over; what counts is the way to it.
     unfit = _preflight(Account(name, entry.pw_uid, entry.pw_gid), postgres_bin, reach)
     return AccountFacts(name, entry.pw_uid, entry.pw_gid, unfit)
 
