@@ -88,7 +88,7 @@ async def test_a_frozen_primary_is_noticed_within_its_deadline(doomed: Servers) 
         took_s = time.monotonic() - began
         silent = [silence.address.port for silence in db.topology.silent]
     assert silent == [doomed.ports["n1"]]
-    assert took_s < 2.0
+    assert took_s < 3.0
 
 
 async def test_a_thawed_old_primary_gets_no_write(doomed: Servers) -> None:
