@@ -19,6 +19,7 @@ from outlive.demo.planting import Defect
 from outlive.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from outlive.demo.progress import Narrator
     from outlive.demo.report import Report
 
 STDOUT = Path("-")
@@ -91,13 +92,15 @@ async def _run(options: Options, dsn: str | None, directory: Path | None, json: 
     scripts = read_transcripts(options.transcripts)
     options.check(scripts)
     _check_target(json)
-    environment = _environment(options, dsn, directory)
+    if dsn is not None:
+        GivenDatabase(dsn).check(options.fault)
     # A polite end is the same as Ctrl-C: everything that was started is stopped.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     scratch = Path(tempfile.mkdtemp(prefix="outlive-demo-ledger-"))
     keep = True
     try:
         with narrator() as teller:
+            environment = _environment(dsn, directory, teller)
             report = await Demo(options, scripts, environment, scratch, teller).run()
     except asyncio.CancelledError:
         keep = False
@@ -116,14 +119,12 @@ def _clear(scratch: Path, *, keep: bool) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _environment(options: Options, dsn: str | None, directory: Path | None) -> Environment:
-    if dsn is None:
-        from outlive.demo.local_cluster import OwnCluster
+def _environment(dsn: str | None, directory: Path | None, teller: Narrator) -> Environment:
+    from outlive.demo.local_cluster import OwnCluster
 
-        return OwnCluster(directory.expanduser().absolute() if directory is not None else None, say)
-    given = GivenDatabase(dsn)
-    given.check(options.fault)
-    return given
+    if dsn is not None:
+        return GivenDatabase(dsn)
+    return OwnCluster(directory.expanduser().absolute() if directory is not None else None, teller.say)
 
 
 def _check_target(json: Path | None) -> None:

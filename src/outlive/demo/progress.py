@@ -11,11 +11,13 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from outlive.demo.report import Report
 from outlive.system import monotonic
 
 PLAIN_PERIOD_S = 2.0
+BAR_WIDTH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Progress:
         silence = f", no write acknowledged for {self.silence_s:.1f} s" if self.silence_s >= 1 else ""
         return (
             f"{self.acknowledged:,} of {self.turns:,} turns acknowledged, {self.complete} of {self.conversations}"
-            f" conversations complete, {self.workers} workers, ${self.dollars:.2f} paid to the LLM{silence}"
+            f" conversations complete, {self.workers} workers alive, ${self.dollars:.2f} paid to the LLM{silence}"
         )
 
 
@@ -78,7 +80,8 @@ class LiveNarrator:
 
     def say(self, line: str) -> None:
         """See `Narrator`."""
-        self._live.console.print(f"[dim]{monotonic() - self._started_at:5.1f} s[/dim]  {line}", highlight=False)
+        took = f"{monotonic() - self._started_at:5.1f} s  "
+        self._live.console.print(Text.assemble((took, "dim"), line))
 
     def show(self, progress: Progress) -> None:
         """See `Narrator`."""
@@ -110,10 +113,9 @@ def print_report(report: Report, *, to_stderr: bool) -> None:
     console.print(report.conclusion(), style="bold green" if report.ok else "bold red")
 
 
-def _panel(progress: Progress) -> Table:
-    grid = Table.grid(padding=(0, 2))
+def _panel(progress: Progress) -> Text:
     share = progress.acknowledged / progress.turns if progress.turns else 0.0
-    filled = int(share * 40)
-    grid.add_row(f"[green]{'━' * filled}[/green][dim]{'━' * (40 - filled)}[/dim]", f"{share:4.0%}")
-    grid.add_row(str(progress))
-    return grid
+    filled = int(share * BAR_WIDTH)
+    return Text.assemble(
+        ("━" * filled, "green"), ("━" * (BAR_WIDTH - filled), "dim"), f" {share:4.0%}\n", str(progress)
+    )

@@ -70,8 +70,9 @@ class Report:
         notes = [str(anomaly) for anomaly in anomalies[:MAX_ANOMALIES_SHOWN]]
         if len(anomalies) > MAX_ANOMALIES_SHOWN:
             notes.append(f"and {len(anomalies) - MAX_ANOMALIES_SHOWN} anomalies more")
+        notes.append("Write outage: the longest time between two acknowledged commits of a writer that never rests.")
         if self.verdict.llm_cost_lost_usd and not anomalies:
-            notes.append("The lost dollars are answers in flight in a killed worker: paid, and not yet acknowledged.")
+            notes.append("LLM dollars lost: answers under way in a killed worker, paid and not yet acknowledged.")
         return notes
 
     def conclusion(self) -> str:
