@@ -1,0 +1,218 @@
+"""The same client for programs without asyncio: one event loop in a thread, and the calls of `Cluster` through it.
+
+    with outlive.sync.connect("postgresql://app@h1,h2,h3/agents") as db:
+        rows = db.fetch("select * from turns")
+        for tx in db.transaction():
+            with tx:
+                tx.execute("insert into turns values ($1)", turn)
+
+Nothing is decided here: each call runs the asynchronous one on the loop and waits for it. May be used from many
+threads at once. A forked process has to make a client of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from outlive.client import cluster as asynchronous
+from outlive.client.cluster import Cluster
+from outlive.client.transaction import Transaction, Transactions
+from outlive.errors import ConfigurationError
+from outlive.model.durability import Receipt
+from outlive.model.topology import Topology
+
+P = ParamSpec("P")
+T = TypeVar("T")
+CLOSE_S = 10.0
+
+__all__ = ["SyncCluster", "SyncTransaction", "connect"]
+
+
+class Portal:
+    """An event loop in a daemon thread, and the way into it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="outlive", daemon=True)
+        self._thread.start()
+
+    @property
+    def open(self) -> bool:
+        """Whether calls can still be made."""
+        return not self._loop.is_closed()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin `work` on the loop.
+
+        Raises:
+            ConfigurationError: the client was closed, or this is called on the loop itself, which would wait for ever.
+        """
+        if not self.open or threading.current_thread() is self._thread:
+            work.close()
+            reason = "was closed" if not self.open else "can't be called from its own thread"
+            raise ConfigurationError(f"the synchronous client {reason}", hint="Use it inside its `with` block.")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` on the loop and return what it returns; an interrupt of the waiting thread cancels it."""
+        future = self.submit(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the loop and its thread; may be called twice."""
+        if self.open:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CLOSE_S)
+            self._loop.close()
+
+
+def _through(method: Callable[Concatenate[Any, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], T]:
+    """The synchronous twin of a method of `self._inner`, made from the method itself."""
+
+    def call(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
+        async def work() -> T:
+            return await method(self._inner, *args, **options)
+
+        return self._portal.call(work())  # type: ignore[no-any-return]
+
+    call.__name__, call.__doc__ = method.__name__, method.__doc__
+    return call
+
+
+class SyncTransaction:
+    """One attempt at a transaction, to be entered with `with`. See `outlive.Transaction`."""
+
+    def __init__(self, portal: Portal, inner: Transaction) -> None:
+        self._portal, self._inner = portal, inner
+
+    fetch = _through(Transaction.fetch)
+    fetchrow = _through(Transaction.fetchrow)
+    fetchval = _through(Transaction.fetchval)
+    execute = _through(Transaction.execute)
+    executemany = _through(Transaction.executemany)
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What the commit got; None before it."""
+        return self._inner.receipt
+
+    _enter, _exit = _through(Transaction.__aenter__), _through(Transaction.__aexit__)
+
+    def __enter__(self) -> Self:
+        self._enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        return self._exit(kind, error, traceback)
+
+
+class SyncTransactions:
+    """The attempts at one transaction, to be looped over with `for`."""
+
+    def __init__(self, portal: Portal, inner: Transactions) -> None:
+        self._portal, self._inner = portal, inner
+
+    _next = _through(Transactions.__anext__)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> SyncTransaction:
+        try:
+            return SyncTransaction(self._portal, self._next())
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+
+class SyncCluster:
+    """`outlive.Cluster` for programs without asyncio; made by `connect`. Its calls take and return the same."""
+
+    def __init__(self, portal: Portal, inner: Cluster) -> None:
+        self._portal, self._inner = portal, inner
+
+    fetch = _through(Cluster.fetch)
+    fetchrow = _through(Cluster.fetchrow)
+    fetchval = _through(Cluster.fetchval)
+    execute = _through(Cluster.execute)
+    wait_primary = _through(Cluster.wait_primary)
+    _start, _close = _through(Cluster.start), _through(Cluster.close)
+
+    def transaction(self, **options: Any) -> SyncTransactions:
+        """See `outlive.Cluster.transaction`."""
+
+        async def make() -> Transactions:
+            return self._inner.transaction(**options)
+
+        return SyncTransactions(self._portal, self._portal.call(make()))
+
+    def run(self, fn: Callable[Concatenate[SyncTransaction, ...], T], *args: object, **options: Any) -> T:
+        """See `outlive.Cluster.run`; `fn(tx, *args)` runs in the calling thread."""
+        asked: SimpleQueue[tuple[Transaction, Future[T]] | None] = SimpleQueue()
+
+        async def ask(tx: Transaction) -> T:
+            answer: Future[T] = Future()
+            asked.put((tx, answer))
+            return await asyncio.wrap_future(answer)
+
+        done = self._portal.submit(self._inner.run(ask, **options))
+        done.add_done_callback(lambda _: asked.put(None))
+        try:
+            while (attempt := asked.get()) is not None:
+                tx, answer = attempt
+                _answer(answer, lambda: fn(SyncTransaction(self._portal, tx), *args))  # noqa: B023 - called at once
+        except BaseException:
+            done.cancel()
+            raise
+        return done.result()
+
+    @property
+    def topology(self) -> Topology:
+        """What is known of every node right now."""
+        return self._inner.topology
+
+    def close(self) -> None:
+        """See `outlive.Cluster.close`; ends the thread too. May be called twice."""
+        if self._portal.open:
+            self._close()
+            self._portal.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._portal.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(dsn: str | None = None, **options: Any) -> SyncCluster:
+    """A synchronous client of the cluster that `dsn` names, to be entered with `with`. See `outlive.connect`.
+
+    Raises:
+        ConfigurationError: the DSN or an option is wrong.
+    """
+    inner = asynchronous.connect(dsn, **options)  # before a thread is started for it
+    return SyncCluster(Portal(), inner)
+
+
+def _answer(answer: Future[T], work: Callable[[], T]) -> None:
+    """Answer with what `work` returns or raises; what is no `Exception` ends the calling thread's wait instead."""
+    try:
+        answer.set_result(work())
+    except Exception as error:
+        answer.set_exception(error)

@@ -1,0 +1,93 @@
+"""The synchronous face: the same client, from threads without a loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import asyncpg
+import pytest
+
+import outlive
+import outlive.sync
+from integration.conftest import RunningCluster
+from outlive.sync import SyncCluster, SyncTransaction
+
+
+@pytest.fixture
+def db(cluster: RunningCluster) -> Iterator[SyncCluster]:
+    """A client and an empty table."""
+    with outlive.sync.connect(cluster.dsn) as db:
+        db.execute("DROP TABLE IF EXISTS synchronous")
+        db.execute("CREATE TABLE synchronous (number int PRIMARY KEY)")
+        yield db
+
+
+def test_reads_and_writes(db: SyncCluster) -> None:
+    """What is executed is there to be fetched."""
+    assert db.execute("INSERT INTO synchronous VALUES (1)") == "INSERT 0 1"
+    assert db.fetchval("SELECT number FROM synchronous", read="strong") == 1
+    assert [row["number"] for row in db.fetch("SELECT number FROM synchronous", read="strong")] == [1]
+    assert db.wait_primary().address in {node.address for node in db.topology.nodes}
+
+
+def test_a_transaction_commits_and_gives_a_receipt(db: SyncCluster) -> None:
+    """The loop form commits once and says what the commit got."""
+    for tx in db.transaction():
+        with tx:
+            tx.execute("INSERT INTO synchronous VALUES (1)")
+            tx.executemany("INSERT INTO synchronous VALUES ($1)", [(2,), (3,)])
+    assert tx.receipt is not None
+    assert len(tx.receipt.synchronous_standbys) == 2
+    assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 3
+
+
+def test_an_error_rolls_back_and_passes_through(db: SyncCluster) -> None:
+    """The caller's own error undoes the transaction and reaches the caller."""
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is what is tested
+        for tx in db.transaction():
+            with tx:
+                tx.execute("INSERT INTO synchronous VALUES (1)")
+                1 / 0  # noqa: B018
+    with pytest.raises(asyncpg.UniqueViolationError):
+        db.run(_twice)
+    assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 0
+
+
+def _twice(tx: SyncTransaction) -> None:
+    tx.execute("INSERT INTO synchronous VALUES (1)")
+    tx.execute("INSERT INTO synchronous VALUES (1)")
+
+
+def test_run_works_in_the_calling_thread(db: SyncCluster) -> None:
+    """`run` calls the function where it was called, and again after a conflict."""
+    seen: list[threading.Thread] = []
+
+    def insert(tx: SyncTransaction, number: int) -> int:
+        seen.append(threading.current_thread())
+        tx.execute("INSERT INTO synchronous VALUES ($1)", number)
+        if len(seen) == 1:
+            tx.execute("DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$")
+        return number
+
+    assert db.run(insert, 7) == 7
+    assert seen == [threading.current_thread()] * 2
+    assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 1
+
+
+def test_many_threads_share_a_client(db: SyncCluster) -> None:
+    """Threads use one client side by side."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: db.execute("INSERT INTO synchronous VALUES ($1)", number), range(100)))
+    assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 100
+
+
+def test_after_close_a_call_is_refused_and_no_thread_is_left(cluster: RunningCluster) -> None:
+    """Closing ends the loop's thread; a later call says that the client was closed."""
+    with outlive.sync.connect(cluster.dsn) as db:
+        assert db.fetchval("SELECT 1") == 1
+    db.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "outlive"]
+    with pytest.raises(outlive.ConfigurationError, match="was closed"):
+        db.fetchval("SELECT 1")
