@@ -25,6 +25,7 @@ class Monitor:
 
     def __init__(self, probes: Iterable[Probe], on_dead: Callable[[Address, str], None]) -> None:
         self.view = View()
+        self.stopped = False
         self._probes = tuple(probes)
         self._on_dead = on_dead
         self._changed = asyncio.Event()
@@ -39,10 +40,12 @@ class Monitor:
 
     async def stop(self) -> None:
         """End the watch and its connections; may be called twice."""
+        self.stopped = True
+        self._changed.set()
         watching, self._watching = self._watching, None
         if watching is not None:
             watching.cancel()
-            await asyncio.wait([watching])
+            await asyncio.gather(watching, return_exceptions=True)
         for probe in self._probes:
             probe.close()
 
@@ -52,21 +55,20 @@ class Monitor:
             event.set()
 
     async def wait(self, ready: Callable[[View], bool], deadline: Deadline) -> bool:
-        """Wait until the view satisfies `ready`; False if the deadline comes first."""
+        """Wait until the view satisfies `ready`; False if the deadline or the end of the watch comes first."""
         if ready(self.view):
             return True
         self._hurried += 1
         self.report()
         try:
             async with asyncio.timeout(deadline.remaining_s(monotonic())):
-                while not ready(self.view):
+                while not ready(self.view) and not self.stopped:
                     await self._changed.wait()
         except TimeoutError:
-            return ready(self.view)
-        else:
-            return True
+            pass
         finally:
             self._hurried -= 1
+        return ready(self.view)
 
     async def primary(self, deadline: Deadline) -> Primary:
         """The node that takes writes.

@@ -14,7 +14,7 @@ from outlive.client.plan.topology import Primary, View
 from outlive.client.pools import Pool
 from outlive.client.probe import Probe
 from outlive.client.wire import Dialer, Wire
-from outlive.errors import ConfigurationError, DurabilityNotMetError, UnavailableError
+from outlive.errors import ConfigurationError, DurabilityNotMetError, NoPrimaryError, UnavailableError
 from outlive.model.deadline import Deadline
 from outlive.model.freshness import Freshness
 from outlive.model.topology import Address
@@ -86,8 +86,19 @@ class Nodes:
         await asyncio.gather(*(pool.close() for pool in self.pools.values()))
 
     async def primary(self, deadline: Deadline) -> Primary:
-        """The node that takes writes. Raises: NoPrimaryError, SplitBrainError."""
-        return await self.monitor.primary(deadline)
+        """The node that takes writes.
+
+        Raises:
+            NoPrimaryError: none was found before the deadline.
+            SplitBrainError: two were.
+            ConfigurationError: the client was closed meanwhile.
+        """
+        self._check_open()
+        try:
+            return await self.monitor.primary(deadline)
+        except NoPrimaryError:
+            self._check_open()
+            raise
 
     async def synchronous_primary(self, deadline: Deadline) -> Primary:
         """The node that takes writes, once a standby confirms them.
@@ -117,6 +128,7 @@ class Nodes:
 
     async def acquire(self, address: Address, deadline: Deadline) -> Wire:
         """A connection to a node, to be given back with `release`."""
+        self._check_open()
         return await self.pools[address].acquire(deadline)
 
     def release(self, wire: Wire, failure: AttemptFailure | None = None) -> None:
@@ -126,6 +138,11 @@ class Nodes:
         elif wire.is_open and wire.connection.is_in_transaction():
             wire.cut("its user left a transaction open")
         self.pools[wire.address].release(wire)
+
+    def _check_open(self) -> None:
+        # A call that outlasts the client would otherwise open connections that nobody closes.
+        if self.monitor.stopped:
+            raise ConfigurationError("the client was closed", hint="Let its calls end before it is closed.")
 
     def _abort(self, address: Address, reason: str) -> None:
         self.pools[address].abort(f"{address}: {reason}")
