@@ -61,7 +61,11 @@ def test_another_result_of_a_finished_call_is_found() -> None:
 def test_a_rerun_of_an_interrupted_call_is_counted_and_no_anomaly() -> None:
     """Two executions before the end: one was interrupted; the declaration allows it, the report shows it."""
     stored = StoredConversation("c", complete=True, turns=STORED.turns, finished_calls=(StoredCall("k", "42"),))
-    runs: list[Operation] = [ToolExecuted("c", "k", 1.0), ToolExecuted("c", "k", 2.0), ToolFinished("c", "k", "42", 3.0)]
+    runs: list[Operation] = [
+        ToolExecuted("c", "k", 1.0),
+        ToolExecuted("c", "k", 2.0),
+        ToolFinished("c", "k", "42", 3.0),
+    ]
     verdict = check([HEARD, *runs], [stored], [SOURCE])
     assert verdict.ok
     assert verdict.tool_calls_rerun == 1
