@@ -8,13 +8,13 @@ No message ever holds the password: an error names the part that is wrong, never
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+from outlive.client import nearest
 from outlive.errors import ConfigurationError
 from outlive.model.topology import Address
 
@@ -253,12 +253,7 @@ def _check_key(key: str) -> None:
     known = _IDENTITY | _DRIVER | _OWN | _SETTINGS
     if key in known or "." in key:
         return
-    raise _wrong(f"the DSN has an unknown parameter {key!r}", _nearest(key, known))
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key.lower(), sorted(known), n=1, cutoff=0.6)
-    return f"Did you mean {near[0]!r}?" if near else "Remove it."
+    raise _wrong(f"the DSN has an unknown parameter {key!r}", nearest.hint(key, known, "Remove it."))
 
 
 def _check_value(parameters: Mapping[str, str], key: str, allowed: frozenset[str], hint: str) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Literal, TypeVar
 
+from outlive.client import nearest
 from outlive.client.plan.begin import ISOLATIONS, Isolation
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Durability
@@ -52,6 +52,6 @@ def positive(name: str, value: object) -> float:
 def _chosen(name: str, value: object, known: Mapping[str, T]) -> T:
     if isinstance(value, str) and value in known:
         return known[value]
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"It is one of: {', '.join(known)}."
-    raise ConfigurationError(f"{name} can't be {value!r}", hint=hint)
+    raise ConfigurationError(
+        f"{name} can't be {value!r}", hint=nearest.hint(str(value), known, f"It is one of: {', '.join(known)}.")
+    )
