@@ -40,7 +40,7 @@ class Pool:
 
     @property
     def size(self) -> int:
-        """Connections that are open or being opened."""
+        """Connections that are open, or being opened."""
         return len(self._open) + self._dialing
 
     @property
@@ -55,13 +55,16 @@ class Pool:
             AttemptError: the node can't be reached, or its connections were aborted meanwhile.
             PoolTimeoutError: none became free before the deadline, or too many callers wait already.
         """
-        while (wire := self._take_idle()) is None:
-            if self.size < self._max_size:
+        while True:
+            wire = self._take_idle()
+            if wire is None and self.size < self._max_size:
                 return await self._dial(deadline)
-            wire = await self._wait(deadline)
+            wire = wire or await self._wait(deadline)
+            if wire is not None and wire.is_open:
+                return wire
             if wire is not None:
-                break
-        return wire
+                # It was lost after it had been handed over, before its taker woke up.
+                self.release(wire)
 
     def release(self, wire: Wire) -> None:
         """Give a connection back; one that is closed makes room for another."""
@@ -118,16 +121,18 @@ class Pool:
         timeout_s = min(self._connect_timeout_s, deadline.remaining_s(monotonic()))
         generation = self._generation
         self._dialing += 1
-        wire = None
         try:
             wire = await self._dialer.dial(self.address, timeout_s)
+        except BaseException:
+            self._hand(None)
+            raise
         finally:
             self._dialing -= 1
-            if wire is None:
-                self._hand(None)
         if generation != self._generation:
-            wire.cut("the node was given up while connecting")
-            raise AttemptError(AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, "the node was given up"))
+            reason = "its connections were aborted meanwhile"
+            wire.cut(reason)
+            self._hand(None)
+            raise AttemptError(AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, reason))
         self._open.add(wire)
         return wire
 
