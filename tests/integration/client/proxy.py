@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
+from random import Random
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 
@@ -25,11 +26,20 @@ class Proxy:
         self.listens_on = 0
         self.cuts: list[Cut] = []
         self._port = port
+        self._carried: list[tuple[asyncio.WriteTransport, asyncio.WriteTransport]] = []
+
+    def cut_some(self, random: Random) -> None:
+        """Cut one of two connections, wherever they are in their exchange."""
+        for both in [both for both in self._carried if random.random() < 0.5]:
+            for transport in both:
+                transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it, or it is cut."""
         upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._port)
         answer_is_lost = asyncio.Event()
+        carried = (writer.transport, upstream_writer.transport)
+        self._carried.append(carried)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._requests(reader, upstream_writer, answer_is_lost))
@@ -37,6 +47,7 @@ class Proxy:
         except* ConnectionError:
             pass
         finally:
+            self._carried.remove(carried)
             writer.transport.abort()
             upstream_writer.transport.abort()
 

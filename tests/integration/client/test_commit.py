@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from random import Random
 
 import pytest
 
@@ -175,3 +176,45 @@ async def test_a_regenerable_commit_waits_for_no_standby(db: outlive.Cluster, fr
     assert frozen_standbys.pids("n2")
     await db.run(insert, 1, durability="regenerable", timeout=2)
     assert await keys(db) == [1]
+
+
+async def test_every_outcome_is_true_whenever_the_wire_is_cut(proxied: outlive.Cluster, proxy: Proxy) -> None:
+    """Under cuts at random moments: what was acknowledged is there, what was refused is not."""
+    random = Random(18)
+    told: dict[outlive.Outcome, set[int]] = {outcome: set() for outcome in outlive.Outcome}
+
+    async def worker(number: int) -> None:
+        for key in range(number * 60, number * 60 + 60):
+            try:
+                await _WAYS[key % len(_WAYS)](proxied, key)
+            except outlive.OutliveError as error:
+                told[error.outcome].add(key)
+            else:
+                told[outlive.Outcome.APPLIED].add(key)
+
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(worker(number)) for number in range(8)]
+        while not all(done.done() for done in workers):
+            await asyncio.wait(workers, timeout=random.uniform(0.0, 0.05))
+            proxy.cut_some(random)
+    there = set(await keys(proxied))
+    assert told[outlive.Outcome.APPLIED] <= there
+    assert not told[outlive.Outcome.NOT_APPLIED] & there
+    assert sum(map(len, told.values())) == 480
+
+
+async def _by_block(db: outlive.Cluster, key: int) -> None:
+    async for tx in db.transaction(timeout=20):
+        async with tx:
+            await tx.execute("insert into entries values ($1, 'x')", key)
+
+
+async def _by_function(db: outlive.Cluster, key: int) -> None:
+    await db.run(insert, key, timeout=20)
+
+
+async def _by_statement(db: outlive.Cluster, key: int) -> None:
+    await db.execute("insert into entries values ($1, 'x')", key, timeout=20)
+
+
+_WAYS = (_by_block, _by_function, _by_statement)
