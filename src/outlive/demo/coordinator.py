@@ -154,7 +154,7 @@ class Demo:
         verdict = await verify(AgentState(db), account.operations, scripts)
         since = self.injection.at if self.injection is not None else 0.0
         outage_s = longest_gap_s(prober.acknowledged_at, since)
-        return Report(verdict, outage_s, self.injection, self.worker_killed, work_s)
+        return Report(verdict, outage_s, self.options.fault, self.injection, self.worker_killed, work_s)
 
     def _orders(self, name: str, dsn: str) -> Orders:
         number = int(name.rpartition("-")[2])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from outlive.demo.environment import Injection
+from outlive.demo.environment import Fault, Injection
 from outlive.history import Verdict
 
 MAX_ANOMALIES_SHOWN = 10
@@ -18,12 +18,14 @@ MAX_ANOMALIES_SHOWN = 10
 class Report:
     """What happened, and whether every promise held.
 
-    `write_outage_s` is the longest time between two acknowledged writes of the prober that follow each other, from
-    the fault on (from the start, without a fault).
+    `fault` is what was asked for, `injection` what was done: none if the work was over too soon. `write_outage_s` is
+    the longest time between two acknowledged writes of the prober that follow each other, from the fault on (from the
+    start, without a fault).
     """
 
     verdict: Verdict
     write_outage_s: float
+    fault: Fault
     injection: Injection | None
     worker_killed: str | None
     work_s: float
@@ -70,9 +72,13 @@ class Report:
         notes = [str(anomaly) for anomaly in anomalies[:MAX_ANOMALIES_SHOWN]]
         if len(anomalies) > MAX_ANOMALIES_SHOWN:
             notes.append(f"and {len(anomalies) - MAX_ANOMALIES_SHOWN} anomalies more")
+        if self.fault is not Fault.NONE and self.injection is None:
+            notes.append(
+                "The work was over before the fault could be injected; --repeat or --llm-latency make it longer."
+            )
         notes.append("Write outage: the longest time between two acknowledged commits of a writer that never rests.")
         if self.verdict.llm_cost_lost_usd and not anomalies:
-            notes.append("LLM dollars lost: answers under way in a killed worker, paid and not yet acknowledged.")
+            notes.append("LLM dollars lost: paid for answers under way in a worker that was killed or lost its lease.")
         return notes
 
     def conclusion(self) -> str:

@@ -88,7 +88,7 @@ class Conversation:
             LeaseLostError: another worker holds the conversation now.
             UnstorableError: the content can't be kept as it is.
         """
-        (turn,) = await self.append_all([NewTurn(turn_id, role, content, tokens, Decimal(str(dollars)))])
+        (turn,) = await self.append_all([NewTurn(turn_id, role, content, tokens, dollars)])
         return turn
 
     async def append_all(self, turns: Sequence[NewTurn]) -> tuple[Turn, ...]:

@@ -31,7 +31,7 @@ class NewTurn:
     role: str
     content: Any
     tokens: int = 0
-    dollars: Decimal = Decimal(0)
+    dollars: Decimal | float = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 from uuid import UUID
@@ -141,7 +140,7 @@ def _replay(known: ToolCall, request: _Request) -> Any:
 def _checked(cost: Cost, key: str) -> Cost:
     return Cost(
         checked_tokens(cost.tokens, f"the tokens of the tool call {key!r}"),
-        checked_dollars(Decimal(str(cost.dollars)), f"the dollars of the tool call {key!r}"),
+        checked_dollars(cost.dollars, f"the dollars of the tool call {key!r}"),
     )
 
 

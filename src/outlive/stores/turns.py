@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from outlive.errors import KeyReusedError, UnstorableError
 from outlive.stores.encoding import checked_name, decode, encode
@@ -65,7 +65,11 @@ def checked_tokens(tokens: object, what: str) -> int:
 
 
 def checked_dollars(dollars: object, what: str) -> Decimal:
-    """An amount of dollars that the database can hold."""
-    if not isinstance(dollars, Decimal) or not dollars.is_finite() or dollars < 0:
-        raise UnstorableError(f"{what} must be a Decimal from 0, not {dollars!r}")
-    return dollars
+    """An amount of dollars that the database can hold; a float counts as the number that it prints as."""
+    try:
+        amount = dollars if isinstance(dollars, Decimal) else Decimal(str(dollars))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UnstorableError(f"{what} must be an amount from 0, not {dollars!r}")
+    return amount

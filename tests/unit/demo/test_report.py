@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from outlive.demo.environment import Fault
 from outlive.demo.report import Report, write_json
 from outlive.history import LostTurn, Verdict
 
@@ -24,7 +25,7 @@ CLEAN = Verdict(
 
 def test_the_json_has_exactly_these_keys(tmp_path: Path) -> None:
     """Programs depend on them."""
-    write_json(Report(CLEAN, 0.5049, None, None, 1.0), tmp_path / "out.json")
+    write_json(Report(CLEAN, 0.5049, Fault.NONE, None, None, 1.0), tmp_path / "out.json")
     assert json.loads((tmp_path / "out.json").read_text()) == {
         "acknowledged": 10,
         "lost": 0,
@@ -43,7 +44,7 @@ def test_the_json_has_exactly_these_keys(tmp_path: Path) -> None:
 def test_a_broken_promise_is_said_first() -> None:
     """The proof of each anomaly is printed, up to ten of them."""
     lost = tuple(LostTurn("c", f"turn-{n}", n) for n in range(12))
-    report = Report(replace(CLEAN, anomalies=lost), 0.5, None, None, 1.0)
+    report = Report(replace(CLEAN, anomalies=lost), 0.5, Fault.NONE, None, None, 1.0)
     assert report.notes()[0] == "c: turn turn-0 was acknowledged at position 0 and is not there"
     assert report.notes()[10] == "and 2 anomalies more"
     assert report.conclusion() == "A promise was broken: 12 anomalies."
@@ -51,6 +52,12 @@ def test_a_broken_promise_is_said_first() -> None:
 
 def test_no_work_proves_nothing() -> None:
     """Zero acknowledged turns are not a success."""
-    report = Report(replace(CLEAN, acknowledged=0), 0.0, None, None, 0.0)
+    report = Report(replace(CLEAN, acknowledged=0), 0.0, Fault.NONE, None, None, 0.0)
     assert not report.ok
     assert report.conclusion() == "Nothing is proved: no work was acknowledged."
+
+
+def test_a_fault_that_came_too_late_is_admitted() -> None:
+    """A promise that was not put to the test is not said to have been."""
+    notes = Report(CLEAN, 0.0, Fault.NODE, None, None, 0.0).notes()
+    assert any("before the fault could be injected" in note for note in notes)

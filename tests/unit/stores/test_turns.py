@@ -25,8 +25,9 @@ def test_one_id_twice_in_one_append_is_refused() -> None:
         ({"tokens": -1}, "the tokens of the turn 't0' must be a whole number from 0, not -1"),
         ({"tokens": 1.5}, "the tokens of the turn 't0'"),
         ({"tokens": True}, "the tokens of the turn 't0'"),
-        ({"dollars": Decimal(-1)}, "the dollars of the turn 't0' must be a Decimal from 0"),
+        ({"dollars": Decimal(-1)}, "the dollars of the turn 't0' must be an amount from 0"),
         ({"dollars": Decimal("NaN")}, "the dollars of the turn 't0'"),
+        ({"dollars": "much"}, "the dollars of the turn 't0'"),
         ({"content": "x" * 1000}, "the content of the turn 't0' has 1,002 bytes"),
     ],
 )
