@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -211,6 +212,25 @@ def test_a_strange_directory_is_left_alone(tmp_path: Path, prepare: object, sent
         assert sentence in refused.stderr
         assert "Traceback" not in refused.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_logs_are_followed_until_interrupted(cluster: RunningCluster) -> None:
+    """`logs --follow` shows a line that is written after it began, and Ctrl-C ends it with 130 and no traceback."""
+    log = cluster.local.directory.node("n1").log("supervisor")
+    command = [sys.executable, "-m", "outlive.cli.main", "logs", "n1", "--component", "supervisor", "--follow"]
+    with subprocess.Popen(
+        [*command, "--dir", str(cluster.directory)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as shown:
+        output = shown.stdout
+        assert output is not None
+        assert output.readline() == "==> n1 supervisor <==\n"
+        with log.open("a") as file:
+            file.write("a new line\n")
+        eventually(lambda: "a new line" in output.readline())
+        shown.send_signal(signal.SIGINT)
+        _, complaint = shown.communicate(timeout=10)
+    assert shown.returncode == 130
+    assert "Traceback" not in complaint
 
 
 def test_another_shape_than_the_existing_one_is_refused(cluster: RunningCluster) -> None:

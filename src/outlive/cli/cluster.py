@@ -9,7 +9,6 @@ import asyncio
 import os
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 COMPONENTS = ("supervisor", "etcd", "patroni", "postgres", "journal")
 WATCH_PERIOD_S = 1.0
+FOLLOW_PERIOD_S = 0.3
 
 
 def up(
@@ -146,6 +146,7 @@ def logs(
     directory: Dir = None,
     component: Annotated[list[str] | None, typer.Option(help=f"{', '.join(COMPONENTS)}; may be repeated.")] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="Lines of each file.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
 ) -> None:
     """Show the last lines of the nodes' logs, and of the journal of the supervisors' acts.
 
@@ -153,12 +154,15 @@ def logs(
     Examples:
       outlive logs
       outlive logs n1 --component postgres -n 100
-      outlive logs --component journal
+      outlive logs --component journal --follow
     """
-    for title, path in call_or_exit(lambda: _log_files(ClusterDirectory(chosen_directory(directory)), node, component)):
+    files = call_or_exit(lambda: _log_files(ClusterDirectory(chosen_directory(directory)), node, component))
+    shown = {path: path.stat().st_size for _, path in files}
+    for title, path in files:
         put(f"==> {title} <==")
-        with path.open(errors="replace") as file:
-            put("".join(deque(file, maxlen=lines)))
+        put("\n".join(_text(path, 0, shown[path]).splitlines()[-lines:]) + "\n")
+    if follow:
+        call_or_exit(lambda: _follow(files, shown))
 
 
 def switchover(
@@ -245,6 +249,24 @@ def _watch(directory: ClusterDirectory) -> None:
         while True:  # until Ctrl-C
             live.update(status_view.table(asyncio.run(_observe(directory))), refresh=True)
             time.sleep(WATCH_PERIOD_S)
+
+
+def _follow(files: list[tuple[str, Path]], shown: dict[Path, int]) -> None:
+    """Print what comes after the first `shown` bytes of each file; one that was emptied is read from its start."""
+    while True:  # until Ctrl-C
+        for title, path in files:
+            size = path.stat().st_size
+            if size != shown[path]:
+                for line in _text(path, shown[path] if size > shown[path] else 0, size).splitlines():
+                    put(f"{title} | {line}")
+                shown[path] = size
+        time.sleep(FOLLOW_PERIOD_S)
+
+
+def _text(path: Path, start: int, end: int) -> str:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(end - start).decode(errors="replace")
 
 
 def _psql_command(directory: ClusterDirectory, name: str | None, superuser: bool) -> tuple[list[str], dict[str, str]]:
