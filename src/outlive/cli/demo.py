@@ -16,7 +16,7 @@ from outlive.cli.terminal import await_or_exit, put_json, say
 from outlive.demo.environment import Environment, Fault, GivenDatabase
 from outlive.demo.options import DEFAULT_LLM_LATENCY_S, Options
 from outlive.demo.planting import Defect
-from outlive.errors import ConfigurationError
+from outlive.errors import ConfigurationError, DurabilityNotMetError
 
 if TYPE_CHECKING:
     from outlive.demo.progress import Narrator
@@ -105,6 +105,9 @@ async def _run(options: Options, dsn: str | None, directory: Path | None, json: 
     except asyncio.CancelledError:
         keep = False
         raise
+    except DurabilityNotMetError as error:
+        error.hint = "Bring a standby back, or say --allow-degraded to go on without one."
+        raise
     else:
         keep = not report.ok
         return report
@@ -113,7 +116,7 @@ async def _run(options: Options, dsn: str | None, directory: Path | None, json: 
 
 
 def _clear(scratch: Path, *, keep: bool) -> None:
-    if keep and any(scratch.iterdir()):
+    if keep and any(scratch.glob("*.log")):
         say(f"The ledger and the workers' logs are kept in {scratch}.")
     else:
         shutil.rmtree(scratch, ignore_errors=True)
