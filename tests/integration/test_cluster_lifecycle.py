@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from conditions import eventually
@@ -163,6 +164,21 @@ def test_down_stops_what_a_killed_supervisor_left(lone_node: LocalCluster) -> No
     eventually(lambda: supervisor_pid(lone_node.directory.node("n1")) is None)
     assert outlive("down", directory=lone_node.directory.root).returncode == 0
     assert not [pid for pid in (left.etcd, left.patroni, left.postmaster) if pid and processes.is_alive(pid)]
+
+
+def test_an_interrupted_up_leaves_nothing_that_down_does_not_find(tmp_path: Path) -> None:
+    """`down` right after an `up` was killed stops every supervisor, even one that has hardly been started."""
+    directory = ClusterDirectory(tmp_path / "cluster")
+    command = [sys.executable, "-m", "outlive.cli.main", "up", "--nodes", "1", "--dir", str(directory.root)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+        eventually(lambda: supervisor_pid(directory.node("n1")) is not None)
+        up.kill()
+    supervisor = supervisor_pid(directory.node("n1"))
+    assert supervisor is not None
+    assert outlive("down", directory=directory.root).returncode == 0
+    assert not processes.is_alive(supervisor)
+    for process in psutil.process_iter(["cmdline"]):
+        assert str(directory.root) not in " ".join(process.info["cmdline"] or ())
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

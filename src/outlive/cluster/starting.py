@@ -13,7 +13,7 @@ from outlive.cluster import identity, ports, processes
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory
 from outlive.cluster.plan.identity import Identity
 from outlive.cluster.spec import ClusterSpec, NodeSpec
-from outlive.cluster.state import is_drained, read_state, supervisor_pid
+from outlive.cluster.state import LOCK_VARIABLE, is_drained, read_state, sign_lock, supervisor_pid, take_lock
 from outlive.errors import ControlPlaneError
 
 Report = Callable[[str], None]
@@ -44,13 +44,19 @@ def _start_missing(directory: ClusterDirectory, spec: ClusterSpec, started: Star
     who = identity.decide(directory.root, spec.postgres_bin)
     identity.own(who, [directory.root, directory.spec_file, directory.secrets_file])
     for node, files in stopped:
-        started[node.name] = _start_supervisor(who, directory, node, files)
+        process = _start_supervisor(who, directory, node, files)
+        if process is not None:
+            started[node.name] = process
     report(f"started {len(stopped)} supervisors: {', '.join(node.name for node, _ in stopped)}")
 
 
 def _start_supervisor(
     who: Identity, directory: ClusterDirectory, node: NodeSpec, files: NodeDirectory
-) -> subprocess.Popen[bytes]:
+) -> subprocess.Popen[bytes] | None:
+    """Start one; None where another command has just done so.
+
+    The lock is taken here and handed down, so that there is no moment in which it runs unseen.
+    """
     logs = files.log("supervisor").parent
     logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.home.chmod(0o700)
@@ -60,17 +66,27 @@ def _start_supervisor(
     program = [sys.executable, "-m", "outlive.cluster.supervisor", str(directory.root.absolute()), node.name]
     command, arguments = identity.command(who, program)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PATRONI_", "PG"))}
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=environment | {"PYTHONSAFEPATH": "1"},
-            start_new_session=True,
-            **arguments,
-        )
+    lock = take_lock(files.lock)
+    if lock is None:
+        return None
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=environment | {"PYTHONSAFEPATH": "1", LOCK_VARIABLE: str(lock)},
+                start_new_session=True,
+                pass_fds=[lock],
+                **arguments,
+            )
+        sign_lock(lock, process.pid)
+    finally:
+        os.close(lock)
+    identity.own(who, [files.lock])
+    return process
 
 
 def _needed_ports(stopped: list[tuple[NodeSpec, NodeDirectory]]) -> Iterator[tuple[str, int]]:

@@ -12,6 +12,9 @@ import msgspec
 from outlive.cluster.children import ProcessId
 from outlive.cluster.directory import NodeDirectory, write_private
 
+LOCK_VARIABLE = "OUTLIVE_LOCK"
+"""Names the descriptor of the node's lock in a supervisor that was started with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorState:
@@ -38,16 +41,20 @@ def read_state(files: NodeDirectory) -> SupervisorState | None:
 
 
 def take_lock(path: Path) -> int | None:
-    """Hold the node's lock until this process ends. None: another supervisor holds it."""
+    """A descriptor that holds the node's lock until the last process that has it ends. None: it is held already."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
-    os.truncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
     return descriptor
+
+
+def sign_lock(descriptor: int, pid: int) -> None:
+    """Write down who holds the lock."""
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, str(pid).encode(), 0)
 
 
 def supervisor_pid(files: NodeDirectory) -> int | None:

@@ -19,7 +19,7 @@ from typing import assert_never
 from outlive import system
 from outlive.cluster import lease_keeper, logs, processes, stopping
 from outlive.cluster.children import Child, Postmaster
-from outlive.cluster.directory import ClusterDirectory
+from outlive.cluster.directory import ClusterDirectory, NodeDirectory
 from outlive.cluster.journal import Journal
 from outlive.cluster.node_programs import NodePrograms
 from outlive.cluster.plan.reactions import (
@@ -37,7 +37,7 @@ from outlive.cluster.plan.reactions import (
     react,
 )
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
-from outlive.cluster.state import SupervisorState, read_state, take_lock, write_state
+from outlive.cluster.state import LOCK_VARIABLE, SupervisorState, read_state, sign_lock, take_lock, write_state
 from outlive.errors import ConfigurationError, ControlPlaneError
 from outlive.etcd.client import EtcdClient
 from outlive.patroni.client import PatroniClient
@@ -238,9 +238,20 @@ def supervise(root: Path, name: str) -> None:
         raise ConfigurationError(f"the cluster in {root} has no node {name!r}")
     files = directory.node(name)
     files.log("supervisor").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if take_lock(files.lock) is None:
-        raise ConfigurationError(f"node {name} has a supervisor already", hint="`outlive status` shows it.")
+    _hold_lock(files, name)
     asyncio.run(Supervisor(directory, spec, secrets, spec.node(name)).run())
+
+
+def _hold_lock(files: NodeDirectory, name: str) -> None:
+    """Keep the lock that this process was started with, or take it."""
+    inherited = os.environ.pop(LOCK_VARIABLE, None)
+    if inherited is not None:
+        os.set_inheritable(int(inherited), False)  # the node's programs must not hold it beyond this process
+        return
+    lock = take_lock(files.lock)
+    if lock is None:
+        raise ConfigurationError(f"node {name} has a supervisor already", hint="`outlive status` shows it.")
+    sign_lock(lock, os.getpid())
 
 
 if __name__ == "__main__":
