@@ -298,6 +298,8 @@ def test_an_installed_postgresql_is_used(tmp_path: Path) -> None:
         up = outlive("up", "--nodes", "2", "--witness", "1", "--postgres-bin", str(DEBIAN_15), directory=directory)
         assert up.returncode == 0, up.stderr
         assert str(asyncio.run(_execute(up.stdout.strip(), "SHOW server_version"))).startswith("15.")
+        for node in ClusterDirectory(directory).load()[0].data_nodes:
+            assert asyncio.run(_execute(_single(up.stdout.strip(), node.ports.postgres), "SELECT 1")) == 1
         assert json.loads(outlive("status", "--json", directory=directory).stdout)["critical_writes_safe"] is True
     finally:
         assert outlive("down", directory=directory).returncode == 0
@@ -348,6 +350,12 @@ def _own_address() -> str:
     """An address of this machine that is not loopback, which Patroni wants."""
     shown = subprocess.run(["hostname", "-I"], check=False, capture_output=True, text=True, timeout=10).stdout
     return next((address for address in shown.split() if "." in address), "192.0.2.1")
+
+
+def _single(dsn: str, port: int | None) -> str:
+    """The DSN of one node, whatever its role: the database is on every one of them as soon as `up` returns."""
+    login = dsn.partition("@")[0]
+    return f"{login}@127.0.0.1:{port}/agents"
 
 
 def _other(process: object, pid: int | None) -> bool:

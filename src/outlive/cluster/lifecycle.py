@@ -21,6 +21,7 @@ from outlive.cluster.plan.health import ClusterFacts, lacks_only_names, missing,
 from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.cluster.state import is_drained, read_state, supervisor_pid
 from outlive.errors import ConfigurationError, ControlPlaneError
+from outlive.model.lsn import Lsn
 from outlive.patroni.client import PatroniClient
 
 _POLL_S = 0.1
@@ -42,7 +43,9 @@ async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout
         await _start_over(directory, spec, report)
         with starting.start_supervisors(directory, spec, report) as started:
             await _wait_until_whole(directory, spec, secrets, started, report, until)
-        await asyncio.to_thread(database.ensure, spec, secrets)
+        made_at = await asyncio.to_thread(database.ensure, spec, secrets)
+        if made_at is not None:
+            await _wait_until_replayed(directory, spec, secrets, made_at, until)
         return _publish(directory, spec, secrets)
 
 
@@ -121,6 +124,19 @@ async def _wait_until_whole(
         hint="`outlive logs` shows what its programs say; `outlive up` goes on waiting."
         + ("" if directory.made.exists() else " It has never been whole: `outlive down` and `outlive up` begin anew."),
     )
+
+
+async def _wait_until_replayed(
+    directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets, lsn: Lsn, until: float
+) -> None:
+    """A driver may try a standby first, and must find the database there to be told that it is no primary."""
+    while system.monotonic() < until:
+        facts = await observation.observe(spec, secrets, directory)
+        standbys = [node for node in facts.data_nodes if not node.is_primary]
+        if all((node.replayed_location or 0) >= lsn for node in standbys):
+            return
+        await asyncio.sleep(_POLL_S)
+    raise ControlPlaneError("a standby has not replayed the making of the database in time")
 
 
 async def _hurry(spec: ClusterSpec, secrets: Secrets, facts: ClusterFacts, lacking: tuple[str, ...]) -> None:
