@@ -67,7 +67,7 @@ def test_a_living_postmaster_is_never_signalled_or_doubled(facts: ProcessFacts) 
         assert not any(isinstance(act, StartPatroni) for act in acts)
 
 
-@given(FACTS.filter(lambda facts: facts.desired is Desired.RUNNING and facts.etcd_ready and not facts.witness))
+@given(FACTS.map(lambda facts: replace(facts, desired=Desired.RUNNING, etcd_ready=True, witness=False)))
 def test_reactions_bring_the_node_back(facts: ProcessFacts) -> None:
     """Whatever has died, a few reactions later etcd and Patroni run and nothing more is to be done."""
     for _ in range(8):
