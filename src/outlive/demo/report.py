@@ -32,8 +32,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every promise held."""
-        return self.verdict.ok
+        """Whether every promise held, and the fault that was asked for came in time to try them."""
+        return self.verdict.ok and not self._spared
+
+    @property
+    def _spared(self) -> bool:
+        return self.fault is not Fault.NONE and self.injection is None
 
     def to_json(self) -> dict[str, Any]:
         """The figures that a program reads."""
@@ -48,7 +52,7 @@ class Report:
             "conversations_complete": verdict.conversations_complete,
             "llm_cost_usd": float(round(verdict.llm_cost_usd, 6)),
             "llm_cost_lost_usd": float(round(verdict.llm_cost_lost_usd, 6)),
-            "ok": verdict.ok,
+            "ok": self.ok,
         }
 
     def rows(self) -> list[tuple[str, str]]:
@@ -72,7 +76,7 @@ class Report:
         notes = [str(anomaly) for anomaly in anomalies[:MAX_ANOMALIES_SHOWN]]
         if len(anomalies) > MAX_ANOMALIES_SHOWN:
             notes.append(f"and {len(anomalies) - MAX_ANOMALIES_SHOWN} anomalies more")
-        if self.fault is not Fault.NONE and self.injection is None:
+        if self._spared:
             notes.append(
                 "The work was over before the fault could be injected; --repeat or --llm-latency make it longer."
             )
@@ -86,7 +90,8 @@ class Report:
         if self.ok:
             return "Every promise held: nothing acknowledged was lost, doubled or paid twice."
         if not self.verdict.anomalies:
-            return "Nothing is proved: no work was acknowledged."
+            reason = "the fault never came" if self._spared else "no work was acknowledged"
+            return f"Nothing is proved: {reason}."
         return f"A promise was broken: {len(self.verdict.anomalies)} anomalies."
 
 

@@ -59,5 +59,8 @@ def test_no_work_proves_nothing() -> None:
 
 def test_a_fault_that_came_too_late_is_admitted() -> None:
     """A promise that was not put to the test is not said to have been."""
-    notes = Report(CLEAN, 0.0, Fault.NODE, None, None, 0.0).notes()
+    report = Report(CLEAN, 0.0, Fault.NODE, None, None, 0.0)
+    notes = report.notes()
+    assert not report.ok
+    assert report.conclusion() == "Nothing is proved: the fault never came."
     assert any("before the fault could be injected" in note for note in notes)
