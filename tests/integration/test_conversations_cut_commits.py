@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from dataclasses import replace
+from random import Random
 from uuid import uuid4
 
 import outlive
-from integration.client.proxy import Cut, proxy_for
 from integration.conftest import RunningCluster
 from outlive.client import dsn as dsns
 from outlive.model.topology import Address
 from outlive.stores import AgentState, migrate
+from outlive.testing import FaultProxy
 
 STEPS = 25
 
@@ -20,14 +20,14 @@ STEPS = 25
 async def test_lost_answers_are_no_news_to_an_agent(cluster: RunningCluster) -> None:
     """Two of five commits are cut, before or after the server has them: each write is kept once, each tool run once."""
     name = f"cut-{uuid4()}"
-    chance = random.Random(7)
     async with outlive.connect(cluster.dsn) as db:
         await migrate(db)
-        async with proxy_for((await db.wait_primary()).address.port) as proxy:
-            proxy.cut = lambda: chance.choice([Cut.BEFORE, Cut.AFTER]) if chance.random() < 0.4 else None
-            executed = await live(name, through(proxy.listens_on, cluster.dsn))
+        async with FaultProxy((await db.wait_primary()).address.port, random=Random(7)) as proxy:
+            proxy.cut_commit("before", probability=0.2)
+            proxy.cut_commit("after", probability=0.25)
+            executed = await live(name, through(proxy.port, cluster.dsn))
         picture = await AgentState(db).conversations.load(name)
-    assert {Cut.BEFORE, Cut.AFTER} <= set(proxy.cuts)
+    assert {"before", "after"} <= set(proxy.cuts)
     assert [(turn.position, turn.content) for turn in picture.turns] == [(step, step) for step in range(STEPS)]
     assert executed == Counter(range(STEPS))
     assert [call.attempts for call in picture.tool_calls] == [1] * STEPS

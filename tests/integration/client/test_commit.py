@@ -1,30 +1,30 @@
 """What becomes of a COMMIT whose answer is lost, late or hollow."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
 
 import outlive
-from integration.client.proxy import Cut, Proxy, proxy_for
 from integration.client.servers import STANDBYS, Servers
 from integration.client.waiting import until
+from outlive.testing import FaultProxy
+from outlive.testing.proxy import Where
 
 
 @pytest.fixture
-async def proxy(servers: Servers) -> AsyncIterator[Proxy]:
+async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
     """A proxy before the primary."""
-    async with proxy_for(servers.ports["n1"]) as made:
+    async with FaultProxy(servers.ports["n1"], random=Random(1)) as made:
         yield made
 
 
 @pytest.fixture
-async def proxied(servers: Servers, proxy: Proxy, db: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
+async def proxied(servers: Servers, proxy: FaultProxy, db: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
     """A client that reaches the primary through the proxy; the table `entries` is empty."""
     assert db.topology.nodes
-    dsn = servers.dsn().replace(str(servers.ports["n1"]), str(proxy.listens_on))
+    dsn = servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))
     async with outlive.connect(dsn) as client:
         yield client
 
@@ -56,16 +56,16 @@ async def committing(servers: Servers) -> bool:
     return bool(await servers.sql("n1", waits))
 
 
-@pytest.mark.parametrize(("cut", "applied"), [(Cut.BEFORE, []), (Cut.AFTER, [1])])
+@pytest.mark.parametrize(("cut", "applied"), [("before", []), ("after", [1])])
 async def test_a_lost_commit_is_unknown(
-    proxied: outlive.Cluster, db: outlive.Cluster, proxy: Proxy, cut: Cut, applied: list[int]
+    proxied: outlive.Cluster, db: outlive.Cluster, proxy: FaultProxy, cut: Where, applied: list[int]
 ) -> None:
     """The client can't tell a COMMIT that was lost on its way from one whose answer was, and says so."""
-    proxy.cut = lambda: cut
+    proxy.cut_commit(cut)
     with pytest.raises(outlive.CommitUnknownError) as raised:
         await proxied.run(insert, 1)
     assert raised.value.outcome is outlive.Outcome.UNKNOWN
-    proxy.cut = lambda: None
+    proxy.heal()
     await until(lambda: _equal(db, applied))
 
 
@@ -74,10 +74,10 @@ async def _equal(db: outlive.Cluster, expected: list[int]) -> bool:
 
 
 async def test_a_lost_commit_of_a_block_is_raised_and_the_block_is_not_run_again(
-    proxied: outlive.Cluster, proxy: Proxy
+    proxied: outlive.Cluster, proxy: FaultProxy
 ) -> None:
     """The loop form never repeats a block whose COMMIT went out."""
-    proxy.cut = lambda: Cut.AFTER
+    proxy.cut_commit("after")
     runs = 0
 
     async def block() -> None:
@@ -92,19 +92,19 @@ async def test_a_lost_commit_of_a_block_is_raised_and_the_block_is_not_run_again
     assert runs == 1
 
 
-async def test_idempotent_runs_survive_cut_commits(proxied: outlive.Cluster, proxy: Proxy) -> None:
+async def test_idempotent_runs_survive_cut_commits(proxied: outlive.Cluster, proxy: FaultProxy) -> None:
     """With four COMMITs of ten cut, before or after the server got them, every run ends applied, without an error."""
-    plan = itertools.cycle([None, Cut.BEFORE, None, Cut.AFTER, None, None, Cut.AFTER, None, Cut.BEFORE, None])
-    proxy.cut = lambda: next(plan)
+    proxy.cut_commit("before", probability=0.2)
+    proxy.cut_commit("after", probability=0.25)
 
     async def worker(number: int) -> None:
         for key in range(number * 25, number * 25 + 25):
             await proxied.run(insert, key, idempotent=True)
 
     await asyncio.gather(*(worker(number) for number in range(8)))
-    proxy.cut = lambda: None
+    proxy.heal()
     assert await keys(proxied) == list(range(200))
-    assert {Cut.BEFORE, Cut.AFTER} <= set(proxy.cuts)
+    assert {"before", "after"} <= set(proxy.cuts)
 
 
 async def test_a_commit_past_its_deadline_is_unknown(db: outlive.Cluster, frozen_standbys: Servers) -> None:
@@ -178,7 +178,7 @@ async def test_a_regenerable_commit_waits_for_no_standby(db: outlive.Cluster, fr
     assert await keys(db) == [1]
 
 
-async def test_every_outcome_is_true_whenever_the_wire_is_cut(proxied: outlive.Cluster, proxy: Proxy) -> None:
+async def test_every_outcome_is_true_whenever_the_wire_is_cut(proxied: outlive.Cluster, proxy: FaultProxy) -> None:
     """Under cuts at random moments: what was acknowledged is there, what was refused is not."""
     random = Random(18)
     told: dict[outlive.Outcome, set[int]] = {outcome: set() for outcome in outlive.Outcome}
@@ -196,7 +196,7 @@ async def test_every_outcome_is_true_whenever_the_wire_is_cut(proxied: outlive.C
         workers = [group.create_task(worker(number)) for number in range(8)]
         while not all(done.done() for done in workers):
             await asyncio.wait(workers, timeout=random.uniform(0.0, 0.05))
-            proxy.cut_some(random)
+            proxy.cut(0.5)
     there = set(await keys(proxied))
     assert told[outlive.Outcome.APPLIED] <= there
     assert not told[outlive.Outcome.NOT_APPLIED] & there
