@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?=
-SOURCES := src tests docs
+SOURCES := src tests docs bench
 
 ##@ Use it
 .PHONY: demo
@@ -41,6 +41,12 @@ layers: venv  ## import-linter: who may import whom
 docs: venv  ## The documentation, in docs/_build/html; a warning is an error
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
 
+##@ Measure it
+.PHONY: bench-client
+bench-client: venv  ## The client beside other ways to PostgreSQL, in one run; ARGS="--rounds 10 --tasks 8"
+	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@$(BIN)/python bench/client.py $(ARGS)
+
 ##@ Keep house
 .PHONY: pins figures clean help
 figures: venv  ## Measure the README's figures anew: a quarter of an hour
@@ -54,4 +60,4 @@ clean:  ## Remove what was built, the virtual environment too; a cluster's data 
 help:  ## This
 	@awk 'BEGIN { FS = ":.*  ## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*  ## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*  ## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
