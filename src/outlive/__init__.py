@@ -1,5 +1,6 @@
 """The PostgreSQL that an AI agent can't lose its state in."""
 
+from outlive.client.claims import new_key
 from outlive.client.cluster import Cluster, connect
 from outlive.client.transaction import Transaction
 from outlive.errors import (
@@ -10,6 +11,7 @@ from outlive.errors import (
     DemotedError,
     DurabilityNotMetError,
     InterruptedCallError,
+    KeyExpiredError,
     KeyReusedError,
     LeaseLostError,
     NoPrimaryError,
@@ -39,6 +41,7 @@ __all__ = [
     "Durability",
     "DurabilityNotMetError",
     "InterruptedCallError",
+    "KeyExpiredError",
     "KeyReusedError",
     "LeaseLostError",
     "NoPrimaryError",
@@ -58,4 +61,5 @@ __all__ = [
     "UnstorableError",
     "VersionConflictError",
     "connect",
+    "new_key",
 ]

@@ -17,6 +17,7 @@
     │   ├── VersionConflictError
     │   ├── LeaseLostError
     │   ├── KeyReusedError
+    │   ├── KeyExpiredError       the key is older than keys are kept: whether it was applied is forgotten
     │   ├── NotFoundError
     │   ├── UnstorableError       the value can't be kept as it is: not JSON, a NUL, too large
     │   ├── InterruptedCallError  a tool call was started and never finished; the caller decides
@@ -29,9 +30,12 @@ that the documentation, the command's `--json` and the alerts share; `exit_code`
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from outlive.model.outcome import Outcome
+
+RESOLVE_TIMEOUT_S = 60.0
 
 
 class OutliveError(Exception):
@@ -120,7 +124,23 @@ class CommitUnknownError(TransactionError):
 
     code = "commit-unknown"
     outcome = Outcome.UNKNOWN
-    hint = "Read back what the transaction wrote before doing it again, or make the transaction idempotent and say so."
+    hint = "Read back what the transaction wrote before doing it again, or give it a key: then it is done once."
+    resolver: Callable[[float], Awaitable[Outcome]] | None = None
+    """Finds out what became of it; set where the transaction had a key."""
+
+    async def resolve(self, timeout: float = RESOLVE_TIMEOUT_S) -> Outcome:
+        """What became of the transaction; UNKNOWN if that can't be told within `timeout` seconds either.
+
+        An answer is final: what was not applied will not be applied any more.
+
+        Raises:
+            ConfigurationError: the transaction had no key, so nothing in the database tells.
+        """
+        if self.resolver is None:
+            raise ConfigurationError(
+                "a transaction without a key can't be resolved", hint="Read back what it wrote, or give it a key."
+            )
+        return await self.resolver(timeout)
 
 
 class DurabilityNotMetError(TransactionError):
@@ -163,6 +183,13 @@ class KeyReusedError(StateError):
 
     code = "key-reused"
     hint = "Give each different request a key of its own."
+
+
+class KeyExpiredError(StateError):
+    """The key is older than keys are kept. This attempt applied nothing; whether an earlier one did is forgotten."""
+
+    code = "key-expired"
+    hint = "Look whether it was applied; if it was not, ask for it again with a new key."
 
 
 class NotFoundError(StateError):

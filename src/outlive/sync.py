@@ -16,16 +16,19 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from functools import wraps
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from outlive.client import cluster as asynchronous
 from outlive.client.cluster import Cluster
+from outlive.client.dsn import Dsn
+from outlive.client.running import inside
 from outlive.client.transaction import Transaction, Transactions
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Receipt
-from outlive.model.topology import Topology
+from outlive.model.topology import Address, NodeFacts, Topology
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,6 +104,10 @@ class SyncTransaction:
     execute = _through(Transaction.execute)
     executemany = _through(Transaction.executemany)
 
+    def after_commit(self, callback: Callable[[], object]) -> None:
+        """See `outlive.Transaction.after_commit`; `callback` is called on the client's thread."""
+        self._inner.after_commit(callback)
+
     @property
     def receipt(self) -> Receipt | None:
         """What the commit got; None before it."""
@@ -147,6 +154,7 @@ class SyncCluster:
     fetchval = _through(Cluster.fetchval)
     execute = _through(Cluster.execute)
     wait_primary = _through(Cluster.wait_primary)
+    expire_keys = _through(Cluster.expire_keys)
     _start, _close = _through(Cluster.start), _through(Cluster.close)
 
     def transaction(self, **options: Any) -> SyncTransactions:
@@ -161,17 +169,20 @@ class SyncCluster:
         """See `outlive.Cluster.run`; `fn(tx, *args)` runs in the calling thread."""
         asked: SimpleQueue[tuple[Transaction, Future[T]] | None] = SimpleQueue()
 
-        async def ask(tx: Transaction) -> T:
+        # Under the name of `fn`, with its arguments: that is what a key's request is told by.
+        @wraps(fn)
+        async def ask(tx: Transaction, *_args: object) -> T:
             answer: Future[T] = Future()
             asked.put((tx, answer))
             return await asyncio.wrap_future(answer)
 
-        done = self._portal.submit(self._inner.run(ask, **options))
+        done = self._portal.submit(self._inner.run(ask, *args, **options))
         done.add_done_callback(lambda _: asked.put(None))
         try:
             while (attempt := asked.get()) is not None:
                 tx, answer = attempt
-                _answer(answer, lambda: fn(SyncTransaction(self._portal, tx), *args))  # noqa: B023 - called at once
+                with inside(tx):
+                    _answer(answer, lambda: fn(SyncTransaction(self._portal, tx), *args))  # noqa: B023 - called at once
         except BaseException:
             done.cancel()
             raise
@@ -181,6 +192,20 @@ class SyncCluster:
     def topology(self) -> Topology:
         """What is known of every node right now."""
         return self._inner.topology
+
+    @property
+    def primary(self) -> NodeFacts | None:
+        """See `outlive.Cluster.primary`."""
+        return self._inner.primary
+
+    @property
+    def dsn(self) -> Dsn:
+        """See `outlive.Cluster.dsn`."""
+        return self._inner.dsn
+
+    def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
+        """See `outlive.Cluster.on_node_lost`; `callback` is called on the client's own thread."""
+        return self._inner.on_node_lost(callback)
 
     def close(self) -> None:
         """See `outlive.Cluster.close`; ends the thread too. May be called twice."""

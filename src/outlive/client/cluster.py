@@ -6,34 +6,43 @@ failure is turned into facts, judged by the plan, and tried again or raised. Rea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, Self, TypeVar
+from uuid import UUID
 
 import asyncpg
 
 from outlive.client import dsn as dsns
-from outlive.client import options, statement
+from outlive.client import options, running, statement
 from outlive.client.attempts import Attempts
+from outlive.client.claims import expire
 from outlive.client.failures import diagnose
 from outlive.client.nodes import Limits, Nodes
 from outlive.client.options import DegradedName, DurabilityName
 from outlive.client.plan.begin import Isolation
+from outlive.client.plan.keys import Key, checked_key
+from outlive.client.plan.requests import NO_REQUEST, request_hash
 from outlive.client.plan.retry import Phase
+from outlive.client.plan.topology import Primary
 from outlive.client.transaction import Terms, Transaction, Transactions
-from outlive.client.wire import Wire
+from outlive.client.wire import CANCELLED, Wire
 from outlive.errors import ConfigurationError
 from outlive.model.deadline import Deadline
-from outlive.model.durability import Durability
+from outlive.model.durability import Durability, Receipt
 from outlive.model.freshness import FreshnessName
-from outlive.model.topology import NodeFacts, Topology
+from outlive.model.topology import Address, NodeFacts, Topology
 from outlive.system import monotonic
+from outlive.telemetry.hooks import Hook, collect
 
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 60.0
 RESET_TIMEOUT_S = 2.0
+KEEP_KEYS = timedelta(hours=24)
 
 
 def connect(
@@ -43,6 +52,7 @@ def connect(
     degraded: DegradedName = "refuse",
     max_lag: float = 10.0,
     connect_timeout: float | None = None,
+    telemetry: Hook | Iterable[Hook] | None = None,
 ) -> Cluster:
     """A client of the cluster that `dsn` names, to be entered with `async with`, or started and closed.
 
@@ -50,7 +60,7 @@ def connect(
     variable `OUTLIVE_DSN` counts, then the local cluster that is up. `pool_size` bounds the connections to each
     node. `degraded="allow"` lets critical writes pass without a synchronous standby, and their receipts say so.
     `max_lag` bounds the age, in seconds, of what an eventual read may see on a standby. `connect_timeout`
-    bounds, in seconds, a connection attempt to one node.
+    bounds, in seconds, a connection attempt to one node. `telemetry` is called with each of `telemetry.events`.
 
     Raises:
         ConfigurationError: the DSN or an option is wrong.
@@ -59,6 +69,7 @@ def connect(
         pool_size=int(options.positive("pool_size", pool_size)),
         max_lag_s=options.positive("max_lag", max_lag),
         connect_timeout_s=None if connect_timeout is None else options.positive("connect_timeout", connect_timeout),
+        hooks=collect(telemetry),
     )
     return Cluster(dsns.resolve(dsn), limits, degraded=options.degraded(degraded))
 
@@ -153,6 +164,7 @@ class Cluster:
     def transaction(
         self,
         *,
+        key: UUID | str | None = None,
         durability: Durability | DurabilityName = Durability.CRITICAL,
         isolation: Isolation | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
@@ -165,49 +177,64 @@ class Cluster:
 
         The `async with` is all that the loop's body holds: what follows it runs after a failed attempt too. The
         block is run again after a conflict, a lost connection or a demotion, within `timeout` seconds in all.
-        A failed COMMIT is raised, not repeated; `run` can repeat it.
+        A failed COMMIT is raised, not repeated; `run` can repeat it. With a `key` whose transaction was committed
+        before, the loop has no round at all; and `CommitUnknownError.resolve()` tells what became of a lost COMMIT.
 
         Raises:
             CommitUnknownError: the connection was lost during COMMIT.
             RetryBudgetExceededError: attempts or time ran out.
+            KeyReusedError: the key was used for a `run` or a batch.
+            KeyExpiredError: the key is older than keys are kept.
+            SchemaError: there is no table for keys; `outlive migrate` makes it.
         """
         nodes = self._running()
-        terms = self._terms(durability, isolation)
-        return Transactions(
-            nodes, terms, Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=False)
-        )
+        terms = self._terms(durability, isolation, None if key is None else Key(checked_key(key), NO_REQUEST))
+        resolver = None if key is None else partial(running.resolve, nodes, terms)
+        timeout_s = options.positive("timeout", timeout)
+        return Transactions(nodes, terms, Attempts(nodes.monitor, timeout_s, idempotent=False, resolver=resolver))
 
     async def run(
         self,
         fn: Callable[Concatenate[Transaction, ...], Awaitable[T]],
         *args: object,
+        key: UUID | str | None = None,
         durability: Durability | DurabilityName = Durability.CRITICAL,
         isolation: Isolation | None = None,
         idempotent: bool = False,
         timeout: float = DEFAULT_TIMEOUT_S,
+        on_receipt: Callable[[Receipt], object] | None = None,
     ) -> T:
         """Run `fn(tx, *args)` in a transaction on the primary and return what it returned.
 
         `fn` runs again after each failure that leaves nothing applied, within `timeout` seconds in all; what it does
-        outside the database is done again too. A COMMIT of unknown outcome is repeated only if `idempotent`.
+        outside the database is done again too. A COMMIT of unknown outcome is repeated only if `idempotent`, or with a
+        `key`: then it is applied once, however often and by whomever it is asked for, and what it returned is stored
+        as JSON and returned each time. `on_receipt` is called with the receipt of the commit.
 
         Raises:
-            CommitUnknownError: the connection was lost during COMMIT, and `fn` is not `idempotent`.
+            CommitUnknownError: the connection was lost during COMMIT, with no `key`, and `fn` is not `idempotent`.
             RetryBudgetExceededError: attempts or time ran out.
+            KeyReusedError: the key was used for another function, or for other arguments.
+            KeyExpiredError: the key is older than keys are kept.
+            UnstorableError: `fn` returned what JSON has no form for; nothing is applied.
+            SchemaError: there is no table for keys; `outlive migrate` makes it.
         """
         nodes = self._running()
-        terms = self._terms(durability, isolation)
-        attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=idempotent)
-        while True:
-            tx = Transaction(nodes, terms, attempts)
-            await tx.begin()
-            try:
-                result = await fn(tx, *args)
-            except BaseException as error:
-                await tx.roll_back(error)
-            else:
-                if await tx.commit():
-                    return result
+        running.refuse_nesting(nodes)
+        keyed = None if key is None else Key(checked_key(key), request_hash(fn, args))
+        terms = self._terms(durability, isolation, keyed)
+        timeout_s = options.positive("timeout", timeout)
+        attempts = Attempts(nodes.monitor, timeout_s, idempotent=idempotent or key is not None)
+        return await running.run(nodes, terms, attempts, lambda tx: fn(tx, *args), on_receipt)
+
+    async def expire_keys(self, keep: timedelta = KEEP_KEYS, *, timeout: float = DEFAULT_TIMEOUT_S) -> tuple[int, int]:
+        """Forget keys older than `keep`: the days of UUIDv7 keys that were dropped, and the other keys deleted.
+
+        To be called once a day, by the role that migrated. A UUIDv7 of a forgotten day is refused from then on; any
+        other key that was forgotten counts as new.
+        """
+        days, others = await self.run(expire, keep, idempotent=True, timeout=timeout)
+        return days, others
 
     @asynccontextmanager
     async def connection(self, *, timeout: float = DEFAULT_TIMEOUT_S) -> AsyncIterator[asyncpg.Connection]:
@@ -221,7 +248,7 @@ class Cluster:
             await _reset(wire)
             raise
         except BaseException:
-            wire.cut("the caller was cancelled")
+            wire.cut(CANCELLED)
             raise
         else:
             await _reset(wire)
@@ -232,6 +259,27 @@ class Cluster:
     def topology(self) -> Topology:
         """What is known of every node right now."""
         return self._running().monitor.view.topology
+
+    @property
+    def primary(self) -> NodeFacts | None:
+        """The node that takes writes, as far as is known right now; `wait_primary` waits for one."""
+        writable = self._running().monitor.view.writable
+        return writable.facts if isinstance(writable, Primary) else None
+
+    @property
+    def dsn(self) -> dsns.Dsn:
+        """What this client connects to; its text hides the password."""
+        return self._dsn
+
+    def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
+        """Call `callback(address, reason)` when connections to a node become useless; returns the call that ends it.
+
+        That is when the node falls silent, was demoted, or proves to be an old primary: for those who keep connections
+        of their own. It is called on the event loop and has to be quick.
+        """
+        lost = self._running().lost
+        lost.add(callback)
+        return lambda: lost.discard(callback)
 
     async def wait_primary(self, timeout: float = DEFAULT_TIMEOUT_S) -> NodeFacts:
         """The node that takes writes, as soon as there is one.
@@ -247,8 +295,8 @@ class Cluster:
         attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=True)
         return await statement.read(nodes, attempts, options.freshness(read), call)
 
-    def _terms(self, durability: Durability | str, isolation: str | None) -> Terms:
-        return Terms(options.durability(durability), options.isolation(isolation), self._degraded)
+    def _terms(self, durability: Durability | str, isolation: str | None, key: Key | None = None) -> Terms:
+        return Terms(options.durability(durability), options.isolation(isolation), self._degraded, key)
 
     def _running(self) -> Nodes:
         if self._nodes is None:
@@ -262,9 +310,15 @@ async def _take_writer(nodes: Nodes, attempts: Attempts) -> Wire:
         await attempts.next()
         try:
             primary = await nodes.primary(attempts.deadline)
-            return await nodes.acquire(primary.address, attempts.deadline)
+            wire = await nodes.acquire(primary.address, attempts.deadline)
         except Exception as error:
             attempts.failed(error, diagnose(error, Phase.CONNECT, None), None)
+        except BaseException:
+            attempts.abandoned(None, CANCELLED)
+            raise
+        else:
+            attempts.succeeded(wire)
+            return wire
 
 
 async def _reset(wire: Wire) -> None:

@@ -12,22 +12,25 @@ run again. A failure of the COMMIT itself is raised: Python does not tell a bloc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import asyncpg
 
+from outlive.client import claims
 from outlive.client.attempts import Attempts
 from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
 from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import Isolation, begin_message
+from outlive.client.plan.keys import Done, Key
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce, NotInForce
 from outlive.client.plan.topology import Primary
 from outlive.client.uninterrupted import uninterrupted
-from outlive.client.wire import DEADLINE_CAME, Wire
+from outlive.client.wire import CANCELLED, DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError, TransactionError
 from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
@@ -41,6 +44,7 @@ class Terms:
     durability: Durability
     isolation: Isolation | None
     degraded: bool
+    key: Key | None = None
 
 
 class Transaction:
@@ -49,11 +53,19 @@ class Transaction:
     Its session serves others afterwards: set what a statement needs with `set local`, not with `set`.
     """
 
-    __slots__ = ("_attempts", "_interrupted", "_nodes", "_primary", "_terms", "_timer", "_wire", "entered", "receipt")
+    __slots__ = (
+        "_after_commit", "_attempts", "_interrupted", "_nodes", "_primary", "_terms", "_timer", "_wire",
+        "done", "entered", "receipt", "unanswered",
+    )  # fmt: skip
 
     def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts) -> None:
         self.receipt: Receipt | None = None
         self.entered = False
+        self.unanswered = False
+        """Whether its COMMIT went out and nobody knows what became of it."""
+        self.done: Done | None = None
+        """Set by `begin` if the key's request was applied before; then only `commit` is left to do."""
+        self._after_commit: list[Callable[[], object]] = []
         self._interrupted = False
         self._nodes = nodes
         self._terms = terms
@@ -82,8 +94,20 @@ class Transaction:
         """Execute a statement once for each row of arguments."""
         return self._connection().executemany(sql, rows)  # type: ignore[no-any-return]
 
+    def after_commit(self, callback: Callable[[], object]) -> None:
+        """Call `callback()` once the commit is acknowledged, and await what it returns if that can be awaited.
+
+        Callbacks of an attempt that was rolled back are dropped with it. They run once at most: not if the program
+        dies, or its task is cancelled, between the commit and the callback.
+        """
+        self._after_commit.append(callback)
+
     async def __aenter__(self) -> Self:
-        await self.begin()
+        if self.entered:
+            raise ConfigurationError("this attempt was entered before", hint="Take a new one from the loop.")
+        self.entered = True
+        if self._wire is None:
+            await self.begin()
         return self
 
     async def __aexit__(
@@ -91,15 +115,13 @@ class Transaction:
     ) -> bool:
         if error is None:
             await self.commit(last=True)
+            await self.committed()
             return False
         await self.roll_back(error)
         return True
 
     async def begin(self) -> None:
         """Begin on the primary, as often as it takes within the budget."""
-        if self.entered:
-            raise ConfigurationError("this attempt was entered before", hint="Take a new one from the loop.")
-        self.entered = True
         while self._wire is None:
             await self._attempts.next()
             await self._try_begin()
@@ -112,16 +134,19 @@ class Transaction:
             wire = await self._nodes.acquire(primary.address, deadline)
             remaining_s = deadline.remaining_s(monotonic())
             self._timer = asyncio.get_running_loop().call_later(remaining_s, wire.cut, DEADLINE_CAME)
-            await wire.connection.execute(self._begin_message(primary))
+            self.done = await claims.begin(wire, self._begin_message(primary), self._terms.key)
         except Exception as error:
             failure = diagnose(error, Phase.CONNECT if wire is None else Phase.BEGIN, wire)
             self._drop(wire, str(error))
             self._attempts.failed(error, failure, wire)
         except BaseException:
-            self._drop(wire, "the caller was cancelled")
+            self._attempts.abandoned(wire, CANCELLED)
+            self._drop(wire, CANCELLED)
             raise
         else:
             self._wire, self._primary = wire, primary
+            if self._terms.key is not None and self.done is None:
+                self._attempts.resolved()
 
     async def _target(self) -> Primary:
         deadline = self._attempts.deadline
@@ -140,33 +165,42 @@ class Transaction:
                     level = "local"
         return begin_message(level, primary.facts.timeline, names, self._terms.isolation)
 
-    async def commit(self, *, last: bool = False) -> bool:
+    async def commit(self, result: str | None = None, *, last: bool = False) -> bool:
         """Commit and set the receipt; False if it failed and another attempt is due, which `last` rules out.
+
+        `result` is kept with the key, as JSON text.
 
         Raises:
             CommitUnknownError: the connection was lost meanwhile, or no standby confirmed.
         """
         wire = self._held()
         try:
-            await self._commit(wire)
+            await self._commit(wire, result)
         except Exception as error:
             failure = diagnose(error, Phase.COMMIT, wire)
             self._release(wire, failure)
-            if self._interrupted and (failure is None or failure.outcome is Outcome.NOT_APPLIED):
+            self.unanswered = failure is not None and failure.outcome is Outcome.UNKNOWN
+            if self._interrupted and not self.unanswered:
+                self._attempts.abandoned(wire, CANCELLED)
                 raise asyncio.CancelledError from error
-            self._attempts.failed(error, failure, wire, last=last)
+            self._attempts.failed(error, failure, wire, last=last or self._interrupted)
             return False
         self._release(wire)
+        self._attempts.succeeded(wire)
         if self._interrupted:
             raise asyncio.CancelledError
         return True
 
-    async def _commit(self, wire: Wire) -> None:
+    async def _commit(self, wire: Wire, result: str | None) -> None:
         """Send COMMIT and judge the answer, whether or not the task is cancelled meanwhile."""
         if not wire.is_open:
             reason = wire.cut_reason or "the connection was lost before COMMIT was sent"
             raise AttemptError(AttemptFailure(Phase.BODY, FailureKind.LOST, reason))
-        tag = await uninterrupted(wire.connection.execute("COMMIT"), self._interrupt)
+        message = self._terms.key.commit(result) if self._terms.key is not None else "COMMIT"
+        try:
+            tag = await uninterrupted(wire.connection.execute(message), self._interrupt)
+        except asyncpg.InFailedSQLTransactionError:
+            tag = "ROLLBACK"
         if tag != "COMMIT":
             raise TransactionError("rolled back: one of its statements had failed, and the error was swallowed")
         if wire.unreplicated:
@@ -176,16 +210,34 @@ class Transaction:
     def _interrupt(self) -> None:
         self._interrupted = True
 
+    async def committed(self) -> None:
+        """Run the callbacks, once the commit is known to stand."""
+        callbacks, self._after_commit = self._after_commit, []
+        for callback in callbacks:
+            try:
+                outcome = callback()
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception as error:
+                error.add_note("The transaction is committed: this error is of a callback that follows it.")
+                raise
+
     async def roll_back(self, error: BaseException) -> None:
         """Undo after `error`: returns if another attempt is due, else raises the caller's error."""
         wire = self._held()
         if not isinstance(error, Exception):
             # Cancelled: nothing may be awaited any more, and the server rolls back as the connection ends.
-            self._drop(wire, "the caller was cancelled")
+            self._attempts.abandoned(wire, CANCELLED)
+            self._drop(wire, CANCELLED)
             raise error
         failure = diagnose(error, Phase.BODY, wire)
         await self._undo(wire)
         self._attempts.failed(error, failure, wire)
+
+    async def undo(self) -> None:
+        """Roll back, without an error that asked for it."""
+        self._attempts.abandoned(self._held(), "it was given up")
+        await self._undo(self._held())
 
     async def _undo(self, wire: Wire) -> None:
         try:
@@ -197,6 +249,15 @@ class Transaction:
         else:
             self._release(wire)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._wire is not None
+
+    def belongs_to(self, nodes: Nodes) -> bool:
+        """Whether it is of the client that watches these nodes."""
+        return self._nodes is nodes
+
     def _receipt(self) -> Receipt:
         primary = self._primary
         assert primary is not None
@@ -207,6 +268,7 @@ class Transaction:
             lsn=None,
             synchronous_standbys=primary.synchronous.standbys if isinstance(primary.synchronous, InForce) else (),
             attempts=self._attempts.number,
+            replayed=self.done is not None,
         )
 
     def _connection(self) -> asyncpg.Connection:
@@ -234,15 +296,19 @@ class Transaction:
 
 
 class Transactions:
-    """The attempts at one transaction, to be looped over with `async for`."""
+    """The attempts at one transaction, to be looped over with `async for`.
 
-    __slots__ = ("_attempts", "_current", "_nodes", "_terms")
+    With a key whose transaction was committed before, the loop has no round, and `receipt` says so.
+    """
+
+    __slots__ = ("_attempts", "_current", "_nodes", "_terms", "receipt")
 
     def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts) -> None:
         self._nodes = nodes
         self._terms = terms
         self._attempts = attempts
         self._current: Transaction | None = None
+        self.receipt: Receipt | None = None
 
     def __aiter__(self) -> Self:
         if self._current is not None:
@@ -251,8 +317,22 @@ class Transactions:
 
     async def __anext__(self) -> Transaction:
         if self._current is not None and self._current.receipt is not None:
+            self.receipt = self._current.receipt
             raise StopAsyncIteration
         if self._current is not None and not self._current.entered:
+            if self._current.is_open:
+                await self._current.undo()
             raise ConfigurationError("the attempt was not entered", hint="Write `async with tx:` inside the loop.")
         self._current = Transaction(self._nodes, self._terms, self._attempts)
+        if self._terms.key is not None:
+            await self._claim(self._current)
         return self._current
+
+    async def _claim(self, tx: Transaction) -> None:
+        """Begin before the block is reached, as a block that was done before must not be reached again."""
+        await tx.begin()
+        while tx.done is not None:
+            if await tx.commit():
+                self.receipt = tx.receipt
+                raise StopAsyncIteration
+            await tx.begin()

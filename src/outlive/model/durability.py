@@ -27,7 +27,8 @@ class Receipt:
     `node` is `host:port` of the primary that took it; `lsn` its WAL insert position read in the same
     transaction before the commit, so the commit record lies at or beyond it; `attempts` counts from 1.
     `synchronous_standbys` names the standbys listed as synchronous when the transaction began; empty
-    means that none was in force.
+    means that none was in force. `replayed` says that the request was applied before, under the same key, and
+    that this commit only made sure of it.
     """
 
     durability: Durability
@@ -36,3 +37,4 @@ class Receipt:
     lsn: Lsn | None
     synchronous_standbys: tuple[str, ...]
     attempts: int
+    replayed: bool = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
+from outlive.errors import ConfigurationError
 from outlive.model.lsn import Timeline
 
 FENCE = "outlive fence: "
@@ -30,10 +31,14 @@ def begin_message(
 
 
 def quoted(text: str) -> str:
-    """A string constant of SQL that holds exactly `text`; a zero byte has no place in one.
+    """A string constant of SQL that holds exactly `text`, whatever the server's `standard_conforming_strings`.
 
+    Raises:
+        ConfigurationError: a NUL has no place in one.
     Source: PostgreSQL documentation, "String Constants with C-Style Escapes".
     """
+    if "\0" in text:
+        raise ConfigurationError(f"PostgreSQL can't hold the NUL character in {text!r}")
     escaped = text.replace("\\", "\\\\").replace("'", "''")
     return f"E'{escaped}'" if "\\" in text else f"'{escaped}'"
 
