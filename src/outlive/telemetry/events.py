@@ -1,0 +1,96 @@
+"""What can be told of a client at work. Durations are in seconds; none of them holds SQL, an argument or a password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outlive.model.lsn import Timeline
+from outlive.model.outcome import Outcome
+from outlive.model.topology import Address, Topology
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """An attempt at a call began; `attempt` counts from 1."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """An attempt at a call ended, in the task that made it.
+
+    `outcome` is of this attempt alone. After a failure `phase` is how far it had come, as `connect`, `begin`, `body`,
+    `commit`, `statement` or `read`, and `reason` a clause that says why; `retry_after_s` is None if no other one
+    follows. An error of the caller's own has no phase; `failed` tells it from a success.
+    """
+
+    attempt: int
+    duration_s: float
+    outcome: Outcome
+    failed: bool = False
+    node: Address | None = None
+    phase: str | None = None
+    kind: str | None = None
+    reason: str | None = None
+    sqlstate: str | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyChanged:
+    """A node changed its role or timeline, fell silent or came back."""
+
+    topology: Topology
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryFound:
+    """A node takes writes from now on, as far as is known."""
+
+    node: Address
+    timeline: Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryLost:
+    """The node does not take writes any more; `reason` tells why no other does, or which one does."""
+
+    node: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DurabilityDegraded:
+    """No synchronous standby confirms the primary's commits; critical writes are refused, or flagged if allowed."""
+
+    node: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DurabilityRestored:
+    """Synchronous standbys confirm the primary's commits again."""
+
+    node: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PoolWaited:
+    """A caller waited for a connection to a node, as all were in use; `served` tells whether it got one."""
+
+    node: Address
+    waited_s: float
+    served: bool
+
+
+Event = (
+    AttemptStarted
+    | AttemptFinished
+    | TopologyChanged
+    | PrimaryFound
+    | PrimaryLost
+    | DurabilityDegraded
+    | DurabilityRestored
+    | PoolWaited
+)
