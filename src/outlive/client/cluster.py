@@ -6,7 +6,7 @@ failure is turned into facts, judged by the plan, and tried again or raised. Rea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -17,7 +17,9 @@ from uuid import UUID
 import asyncpg
 
 from outlive.client import dsn as dsns
+from outlive.client import linearizable as linearizables
 from outlive.client import options, running, statement
+from outlive.client import pooler as through_a_pooler
 from outlive.client.attempts import Attempts
 from outlive.client.claims import expire
 from outlive.client.failures import diagnose
@@ -28,12 +30,14 @@ from outlive.client.plan.keys import Key, checked_key
 from outlive.client.plan.requests import NO_REQUEST, request_hash
 from outlive.client.plan.retry import Phase
 from outlive.client.plan.topology import Primary
+from outlive.client.session import Session
+from outlive.client.source import Source
 from outlive.client.transaction import Terms, Transaction, Transactions
 from outlive.client.wire import CANCELLED, Wire
 from outlive.errors import ConfigurationError
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Durability, Receipt
-from outlive.model.freshness import FreshnessName
+from outlive.model.freshness import Freshness, FreshnessName
 from outlive.model.topology import Address, NodeFacts, Topology
 from outlive.system import monotonic
 from outlive.telemetry.hooks import Hook, collect
@@ -41,7 +45,6 @@ from outlive.telemetry.hooks import Hook, collect
 T = TypeVar("T")
 
 DEFAULT_TIMEOUT_S = 60.0
-RESET_TIMEOUT_S = 2.0
 KEEP_KEYS = timedelta(hours=24)
 
 
@@ -52,6 +55,11 @@ def connect(
     degraded: DegradedName = "refuse",
     max_lag: float = 10.0,
     connect_timeout: float | None = None,
+    session: str | None = None,
+    region: str | None = None,
+    regions: Mapping[str, str] | None = None,
+    pooler: bool = False,
+    topology: Source | None = None,
     telemetry: Hook | Iterable[Hook] | None = None,
 ) -> Cluster:
     """A client of the cluster that `dsn` names, to be entered with `async with`, or started and closed.
@@ -60,18 +68,30 @@ def connect(
     variable `OUTLIVE_DSN` counts, then the local cluster that is up. `pool_size` bounds the connections to each
     node. `degraded="allow"` lets critical writes pass without a synchronous standby, and their receipts say so.
     `max_lag` bounds the age, in seconds, of what an eventual read may see on a standby. `connect_timeout`
-    bounds, in seconds, a connection attempt to one node. `telemetry` is called with each of `telemetry.events`.
+    bounds, in seconds, a connection attempt to one node.
+
+    `session` is another client's token: reads see what that one wrote and read. Reads prefer nodes in `region`, and
+    `regions` says where each host lies. `pooler` is for a DSN whose hosts are poolers in transaction mode. `topology`
+    watches the nodes in another way than by SQL. `telemetry` is called with each of `telemetry.events`.
 
     Raises:
         ConfigurationError: the DSN or an option is wrong.
     """
+    parsed = dsns.resolve(dsn)
+    if pooler:
+        through_a_pooler.check(parsed)
     limits = Limits(
+        region=region,
+        regions=options.regions(regions, parsed.hosts, region, known=topology is None),
+        token=options.session(session),
+        pooler=pooler,
+        source=topology,
         pool_size=int(options.positive("pool_size", pool_size)),
         max_lag_s=options.positive("max_lag", max_lag),
         connect_timeout_s=None if connect_timeout is None else options.positive("connect_timeout", connect_timeout),
         hooks=collect(telemetry),
     )
-    return Cluster(dsns.resolve(dsn), limits, degraded=options.degraded(degraded))
+    return Cluster(parsed, limits, degraded=options.degraded(degraded))
 
 
 class Cluster:
@@ -119,29 +139,53 @@ class Cluster:
         await self.close()
 
     async def fetch(
-        self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
+        self,
+        sql: str,
+        *args: object,
+        read: Freshness | FreshnessName = "session",
+        linearizable: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
     ) -> list[asyncpg.Record]:
         """All rows of a query. It is retried freely, so it is for reads, and for what may happen twice.
 
-        `read="eventual"` asks a standby that is at most `max_lag` behind, `"strong"` the primary.
+        `read="session"` sees what this client has written, and nothing older than it has read; `"strong"` asks the
+        primary; `outlive.bounded(seconds)` and `"eventual"` a standby that is at most so far, or `max_lag`, behind.
+        `linearizable` makes a strong read prove that its node still is the primary: a standby confirms it.
 
         Raises:
             RetryBudgetExceededError: attempts or time ran out.
+            DurabilityNotMetError: it is `linearizable`, and no synchronous standby is in force.
             NoPrimaryError: no standby was fit, and no primary was found in time.
         """
-        return await self._read(lambda connection: connection.fetch(sql, *args), read, timeout)
+        return await self._read(
+            lambda connection: connection.fetch(sql, *args), sql, read, timeout, linearizable=linearizable
+        )
 
     async def fetchrow(
-        self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
+        self,
+        sql: str,
+        *args: object,
+        read: Freshness | FreshnessName = "session",
+        linearizable: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
     ) -> asyncpg.Record | None:
         """The first row of a query, or None. It is retried freely."""
-        return await self._read(lambda connection: connection.fetchrow(sql, *args), read, timeout)
+        return await self._read(
+            lambda connection: connection.fetchrow(sql, *args), sql, read, timeout, linearizable=linearizable
+        )
 
     async def fetchval(
-        self, sql: str, *args: object, read: FreshnessName = "eventual", timeout: float = DEFAULT_TIMEOUT_S
+        self,
+        sql: str,
+        *args: object,
+        read: Freshness | FreshnessName = "session",
+        linearizable: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
     ) -> Any:
         """The first column of the first row of a query, or None. It is retried freely."""
-        return await self._read(lambda connection: connection.fetchval(sql, *args), read, timeout)
+        return await self._read(
+            lambda connection: connection.fetchval(sql, *args), sql, read, timeout, linearizable=linearizable
+        )
 
     async def execute(
         self, sql: str, *args: object, idempotent: bool = False, timeout: float = DEFAULT_TIMEOUT_S
@@ -155,10 +199,13 @@ class Cluster:
             CommitUnknownError: the connection was lost while it was under way, and it is not `idempotent`.
             DurabilityNotMetError: no synchronous standby is in force.
         """
+        if self._limits.pooler:
+            # What it is acknowledged by can be said in a transaction only.
+            return await self.run(_execute, sql, *args, idempotent=idempotent, timeout=timeout)
         nodes = self._running()
         attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=idempotent)
         return await statement.execute(
-            nodes, attempts, lambda connection: connection.execute(sql, *args), degraded=self._degraded
+            nodes, attempts, lambda connection: connection.execute(sql, *args), sql, degraded=self._degraded
         )
 
     def transaction(
@@ -245,15 +292,20 @@ class Cluster:
         try:
             yield wire.connection
         except Exception:
-            await _reset(wire)
+            await wire.reset()
             raise
         except BaseException:
             wire.cut(CANCELLED)
             raise
         else:
-            await _reset(wire)
+            await wire.reset()
         finally:
             nodes.release(wire)
+
+    @property
+    def session(self) -> Session:
+        """How far this client has come; its `token()` lets another process go on from there."""
+        return self._running().session
 
     @property
     def topology(self) -> Topology:
@@ -290,10 +342,15 @@ class Cluster:
         """
         return (await self._running().primary(Deadline.after(options.positive("timeout", timeout), monotonic()))).facts
 
-    async def _read(self, call: statement.Call[T], read: str, timeout: float) -> T:
+    async def _read(
+        self, call: statement.Call[T], sql: str, read: Freshness | str, timeout: float, *, linearizable: bool
+    ) -> T:
         nodes = self._running()
         attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=True)
-        return await statement.read(nodes, attempts, options.freshness(read), call)
+        freshness = options.freshness(read, linearizable=linearizable)
+        if linearizable:
+            return await linearizables.read(nodes, attempts, call, sql)
+        return await statement.read(nodes, attempts, freshness, call, sql)
 
     def _terms(self, durability: Durability | str, isolation: str | None, key: Key | None = None) -> Terms:
         return Terms(options.durability(durability), options.isolation(isolation), self._degraded, key)
@@ -303,6 +360,10 @@ class Cluster:
             state = "was closed" if self._closed else "was not started"
             raise ConfigurationError(f"the client {state}", hint="Use it inside `async with outlive.connect(...)`.")
         return self._nodes
+
+
+async def _execute(tx: Transaction, sql: str, *args: object) -> str:
+    return await tx.execute(sql, *args)
 
 
 async def _take_writer(nodes: Nodes, attempts: Attempts) -> Wire:
@@ -319,17 +380,3 @@ async def _take_writer(nodes: Nodes, attempts: Attempts) -> Wire:
         else:
             attempts.succeeded(wire)
             return wire
-
-
-async def _reset(wire: Wire) -> None:
-    """Make the session what it was before its user had it, or drop it."""
-    try:
-        if wire.unreplicated or not wire.is_open or wire.connection.is_in_transaction():
-            wire.cut("its user left it in doubt")
-        else:
-            await wire.connection.reset(timeout=RESET_TIMEOUT_S)
-            wire.listen()
-    except BaseException as error:
-        wire.cut("it could not be reset")
-        if not isinstance(error, Exception):
-            raise

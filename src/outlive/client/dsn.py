@@ -91,6 +91,11 @@ class Dsn:
         """The DSN as text, password included: for a file of mode 0600, never for a message."""
         return self._render(f":{quote(self.password, safe='')}" if self.password is not None else "")
 
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The parameters that are settings of a session, not of the way to the server."""
+        return tuple((key, value) for key, value in self.parameters if key not in _DRIVER)
+
     def driver_parameters(self) -> str:
         """A DSN of nothing but the parameters, for the driver to read beside explicit host, user and password."""
         return f"postgresql:///?{urlencode(self.parameters)}" if self.parameters else "postgresql:///"

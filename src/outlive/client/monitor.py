@@ -9,25 +9,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from outlive.client.plan import news
 from outlive.client.plan.topology import NoPrimary, Observation, Primary, SplitBrain, View, merge, to_abort
-from outlive.client.probe import Probe
+from outlive.client.source import Watch
 from outlive.errors import NoPrimaryError, SplitBrainError
 from outlive.model.deadline import Deadline
-from outlive.model.topology import Address, NodeSilence
+from outlive.model.topology import Address, NodeFacts, NodeSilence
 from outlive.system import monotonic
+from outlive.telemetry.hooks import Hooks, tell
 
 PERIOD_S = 0.3
 HURRY_S = 0.05
 
 
 class Monitor:
-    """Watches the nodes; `on_dead` is called with each node whose connections are of no use any more."""
+    """Watches the nodes.
 
-    def __init__(self, probes: Iterable[Probe], on_dead: Callable[[Address, str], None]) -> None:
-        self.view = View()
+    `on_dead` is called with each node whose connections are of no use any more, `on_heard` with what a node said.
+    """
+
+    def __init__(
+        self,
+        probes: Iterable[Watch],
+        on_dead: Callable[[Address, str], None],
+        on_heard: Callable[[NodeFacts], None],
+        view: View | None = None,
+        hooks: Hooks = (),
+    ) -> None:
+        self.view = view or View()
         self.stopped = False
+        self.hooks = hooks
         self._probes = tuple(probes)
         self._on_dead = on_dead
+        self._on_heard = on_heard
         self._changed = asyncio.Event()
         self._wake = {probe.address: asyncio.Event() for probe in self._probes}
         self._hurried = 0
@@ -93,7 +107,7 @@ class Monitor:
             for probe in self._probes:
                 group.create_task(self._watch_node(probe), name=f"outlive probe {probe.address}")
 
-    async def _watch_node(self, probe: Probe) -> None:
+    async def _watch_node(self, probe: Watch) -> None:
         while True:
             wake = self._wake[probe.address]
             wake.clear()
@@ -104,9 +118,14 @@ class Monitor:
             except TimeoutError:
                 continue
 
-    def _take(self, news: Observation | NodeSilence) -> None:
-        before, self.view = self.view, merge(self.view, news)
+    def _take(self, observed: Observation | NodeSilence) -> None:
+        before, self.view = self.view, merge(self.view, observed)
         for address, reason in to_abort(before, self.view).items():
             self._on_dead(address, reason)
+        if isinstance(observed, Observation):
+            self._on_heard(observed.facts)
+        if self.hooks:
+            for event in news.between(before, self.view):
+                tell(self.hooks, event)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from outlive.client.dsn import Dsn
 from outlive.client.monitor import Monitor
 from outlive.client.plan.retry import AttemptFailure, FailureKind
-from outlive.client.plan.routing import route_read
+from outlive.client.plan.routing import Preference, Standby, route_read
 from outlive.client.plan.synchronous import InForce
 from outlive.client.plan.topology import Primary, View
 from outlive.client.pools import Pool
 from outlive.client.probe import Probe
+from outlive.client.session import Session
+from outlive.client.source import Placed, Source, Watch
 from outlive.client.wire import Dialer, Wire
 from outlive.errors import ConfigurationError, DurabilityNotMetError, NoPrimaryError, UnavailableError
+from outlive.model import freshness as fresh
 from outlive.model.deadline import Deadline
 from outlive.model.freshness import Freshness
-from outlive.model.topology import Address
+from outlive.model.session import SessionToken
+from outlive.model.topology import Address, NodeFacts, Role
 from outlive.system import monotonic
+from outlive.telemetry.hooks import Hooks
 
 DURABILITY_WAIT_S = 15.0
 CONNECT_TIMEOUT_S = 1.5
@@ -26,6 +33,8 @@ DURABILITY_HINT = (
     "Bring a standby back (`outlive status`), write what can be recreated as `regenerable`, or accept a server "
     'without standbys: connect(degraded="allow").'
 )
+STRANGER_HINT = "List the nodes of one cluster only."
+OTHERS_SESSION_HINT = "Pass a session token of this cluster, or none."
 LOGIN_HINT = "Check user, password and database in the DSN."
 
 
@@ -39,6 +48,15 @@ class Limits:
     max_lag_s: float = 10.0
     start_timeout_s: float = 10.0
     close_timeout_s: float = 5.0
+    region: str | None = None
+    regions: Mapping[Address, str] = field(default_factory=dict)
+    token: SessionToken | None = None
+    pooler: bool = False
+    source: Source | None = None
+    hooks: Hooks = ()
+
+
+_log = logging.getLogger("outlive.client")
 
 
 class Nodes:
@@ -47,17 +65,21 @@ class Nodes:
     def __init__(self, dsn: Dsn, limits: Limits) -> None:
         named = any(key == "application_name" for key, _ in dsn.parameters)
         # A role's own default must not weaken what a single statement is acknowledged by.
-        settings = {"synchronous_commit": "on"} | ({} if named else {"application_name": "outlive"})
-        dialer = Dialer(dsn, settings)
+        settings = {} if limits.pooler else {"synchronous_commit": "on"}
+        dialer = Dialer(dsn, settings | ({} if named else {"application_name": "outlive"}), limits.pooler)
         connect_timeout_s = limits.connect_timeout_s or dsn.connect_timeout_s or CONNECT_TIMEOUT_S
         self.limits = limits
-        self.pools = {host: Pool(host, dialer, limits.pool_size, connect_timeout_s) for host in dsn.hosts}
-        self._probes = [
-            Probe(host, dialer, limits.probe_deadline_s, lambda pool=pool: pool.heard_at)  # type: ignore[misc]
-            for host, pool in self.pools.items()
-        ]
-        self.monitor = Monitor(self._probes, self._abort)
+        shut: set[Address] = set()
+        self.pools = {
+            host: Pool(host, dialer, limits.pool_size, connect_timeout_s, shut, limits.hooks) for host in dsn.hosts
+        }
+        self._probes = [_watch(limits, dialer, pool) for pool in self.pools.values()]
+        self.monitor = Monitor(self._probes, self._abort, self._heard, _seen_by(limits.token), limits.hooks)
+        self.session = Session(self.monitor, limits.token)
+        self._preference = Preference(limits.max_lag_s, limits.region, shut)
+        self.lost: set[Callable[[Address, str], object]] = set()
         self._turn = 0
+        self._cleaning: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Learn every node's state once, and go on as soon as one has answered.
@@ -71,7 +93,9 @@ class Nodes:
         view = self.monitor.view
         if view.foreign:
             strangers = [f"{known.address}: {known.reason}" for known in view.silent if known.address in view.foreign]
-            raise ConfigurationError("; ".join(strangers), hint="List the nodes of one cluster only.")
+            raise ConfigurationError(
+                "; ".join(strangers), hint=OTHERS_SESSION_HINT if self.limits.token else STRANGER_HINT
+            )
         if all(probe.refusal is not None for probe in self._probes):
             raise ConfigurationError(f"{self._probes[0].address}: {self._probes[0].refusal}", hint=LOGIN_HINT)
         if not await self.monitor.wait(lambda view: bool(view.observed), deadline):
@@ -121,23 +145,56 @@ class Nodes:
     def reader(self, freshness: Freshness) -> Address | None:
         """The node for a read, if one can serve it now."""
         self._turn += 1
+        view = self.monitor.view
         route = route_read(
-            self.monitor.view, freshness, now=monotonic(), max_lag_s=self.limits.max_lag_s, turn=self._turn
+            view, freshness, now=monotonic(), preference=self._preference, turn=self._turn, mark=self.session.mark
         )
-        return route if isinstance(route, Address) else None
+        if not isinstance(route, Address):
+            return None
+        if isinstance(freshness, fresh.Session):
+            for known in view.observed:
+                if known.facts.address == route and known.facts.role is Role.STANDBY:
+                    self.session.follow(Standby(route, known.visit))
+        return route
 
     async def acquire(self, address: Address, deadline: Deadline) -> Wire:
         """A connection to a node, to be given back with `release`."""
         self._check_open()
         return await self.pools[address].acquire(deadline)
 
-    def release(self, wire: Wire, failure: AttemptFailure | None = None) -> None:
-        """Give a connection back; one whose state is in doubt is dropped."""
+    def release(self, wire: Wire, failure: AttemptFailure | None = None, read: Freshness | None = None) -> None:
+        """Give a connection back; one whose state is in doubt is dropped. `read` says what a read asked for."""
         if failure is not None and failure.kind is not FailureKind.CONFLICT:
             wire.cut(failure.message)
         elif wire.is_open and wire.connection.is_in_transaction():
             wire.cut("its user left a transaction open")
-        self.pools[wire.address].release(wire)
+        self._note(wire.address, read)
+        if wire.residue and wire.is_open:
+            # Counted as in use until it is clean.
+            cleaning = asyncio.create_task(self._clean(wire), name="outlive reset")
+            self._cleaning.add(cleaning)
+            cleaning.add_done_callback(self._cleaning.discard)
+        else:
+            self.pools[wire.address].release(wire)
+
+    async def _clean(self, wire: Wire) -> None:
+        try:
+            await wire.reset()
+        finally:
+            self.pools[wire.address].release(wire)
+
+    def _heard(self, facts: NodeFacts) -> None:
+        self.pools[facts.address].heard(facts)
+
+    def _note(self, address: Address, read: Freshness | None) -> None:
+        match read:
+            case fresh.Eventual() | fresh.Bounded():
+                # They promise nothing to the reads that follow, and must not drive those to the primary.
+                pass
+            case fresh.Session():
+                self.session.has_read(address)
+            case _:
+                self.session.wrote()
 
     def _check_open(self) -> None:
         # A call that outlasts the client would otherwise open connections that nobody closes.
@@ -146,6 +203,24 @@ class Nodes:
 
     def _abort(self, address: Address, reason: str) -> None:
         self.pools[address].abort(f"{address}: {reason}")
+        for callback in tuple(self.lost):
+            try:
+                callback(address, reason)
+            except Exception:
+                _log.exception("a callback failed at the loss of %s", address)
+
+
+def _watch(limits: Limits, dialer: Dialer, pool: Pool) -> Watch:
+    """The watch over a pool's node: by the source that was asked for, else by a connection of its own."""
+    host = pool.address
+    default = Probe(host, dialer, limits.probe_deadline_s, lambda: pool.heard_at)
+    watch: Watch = default if limits.source is None else limits.source(host)
+    return Placed(watch, limits.regions[host]) if host in limits.regions else watch
+
+
+def _seen_by(token: SessionToken | None) -> View:
+    """What a client knows from the start: with a token, the cluster and the timeline that its session has seen."""
+    return View(highest=token.timeline, system_identifier=token.system_identifier) if token else View()
 
 
 def _synchronous(view: View) -> Primary | None:

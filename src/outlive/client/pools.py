@@ -11,25 +11,44 @@ import asyncio
 from collections import deque
 
 from outlive.client.failures import AttemptError
+from outlive.client.plan import breaker
+from outlive.client.plan.breaker import Breaker
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.wire import Dialer, Wire
 from outlive.errors import PoolTimeoutError
 from outlive.model.deadline import Deadline
-from outlive.model.topology import Address
+from outlive.model.topology import Address, NodeFacts
 from outlive.system import monotonic
+from outlive.telemetry.events import PoolWaited
+from outlive.telemetry.hooks import Hooks, tell
 
 MAX_WAITING = 10_000
 CLOSE_S = 2.0
+CIRCUIT_OPEN = "its circuit is open until it answers the watch"
 
 
 class Pool:
-    """Connections to one node, `max_size` at most; at most `MAX_WAITING` callers wait for one."""
+    """Connections to one node, `max_size` at most; at most `MAX_WAITING` callers wait for one.
 
-    def __init__(self, address: Address, dialer: Dialer, max_size: int, connect_timeout_s: float) -> None:
+    It keeps its address in `shut` while its circuit lets no caller connect.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        dialer: Dialer,
+        max_size: int,
+        connect_timeout_s: float,
+        shut: set[Address],
+        hooks: Hooks = (),
+    ) -> None:
         self.address = address
+        self.breaker = breaker.FRESH
+        self._shut = shut
         self.heard_at = 0.0
         self._dialer = dialer
         self._max_size = max_size
+        self._hooks = hooks
         self._connect_timeout_s = connect_timeout_s
         self._idle: deque[Wire] = deque()
         self._open: set[Wire] = set()
@@ -117,7 +136,35 @@ class Pool:
             self._open.discard(wire)
         return None
 
+    def heard(self, facts: NodeFacts) -> None:
+        """The watch has heard the node: an open circuit may be tried once."""
+        self._turn(breaker.heard(self.breaker, facts.role, facts.observed_at))
+
+    def _turn(self, circuit: Breaker) -> None:
+        self.breaker = circuit
+        if circuit.admits:
+            self._shut.discard(self.address)
+        else:
+            self._shut.add(self.address)
+
     async def _dial(self, deadline: Deadline) -> Wire:
+        """Open a connection, if the circuit lets this caller through."""
+        if not self.breaker.admits:
+            self._hand(None)
+            raise AttemptError(AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, CIRCUIT_OPEN))
+        self._turn(breaker.tried(self.breaker))
+        try:
+            wire = await self._open_one(deadline)
+        except Exception:
+            self._turn(breaker.failed(self.breaker, monotonic()))
+            raise
+        except BaseException:
+            self._turn(breaker.left(self.breaker))
+            raise
+        self._turn(breaker.succeeded(self.breaker))
+        return wire
+
+    async def _open_one(self, deadline: Deadline) -> Wire:
         timeout_s = min(self._connect_timeout_s, deadline.remaining_s(monotonic()))
         generation = self._generation
         self._dialing += 1
@@ -142,15 +189,22 @@ class Pool:
             raise PoolTimeoutError(f"{self.address}: {MAX_WAITING} callers wait for a connection already")
         waiter: asyncio.Future[Wire | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        began_at, served = monotonic(), False
         try:
             async with asyncio.timeout(deadline.remaining_s(monotonic())):
-                return await waiter
+                wire = await waiter
         except BaseException as error:
             self._leave(waiter)
             if isinstance(error, TimeoutError):
                 held = f"all {self._max_size} connections stayed in use until the deadline"
                 raise PoolTimeoutError(f"{self.address}: {held}") from None
             raise
+        else:
+            served = True
+            return wire
+        finally:
+            if self._hooks:
+                tell(self._hooks, PoolWaited(self.address, monotonic() - began_at, served))
 
     def _leave(self, waiter: asyncio.Future[Wire | None]) -> None:
         """Forget a waiter; what it was handed and can't take any more goes to the next."""

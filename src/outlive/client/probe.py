@@ -61,6 +61,7 @@ class Probe:
         self._dialer = dialer
         self._deadline_s = deadline_s
         self._heard_at = heard_at
+        self._visit = 0
         self._wire: Wire | None = None
         self._last: Observation | None = None
 
@@ -78,7 +79,7 @@ class Probe:
             self.close()
             return NodeSilence(self.address, reason, asked_at)
         self.refusal = None
-        self._last = to_observation(self.address, row, asked_at)
+        self._last = to_observation(self.address, row, asked_at, self._visit)
         return self._last
 
     def close(self) -> None:
@@ -90,6 +91,7 @@ class Probe:
     async def _connected(self) -> Wire:
         if self._wire is None or not self._wire.is_open:
             self._wire = await self._dialer.dial(self.address, self._deadline_s)
+            self._visit += 1
         return self._wire
 
     async def _ask(self, wire: Wire) -> asyncpg.Record:
@@ -147,7 +149,7 @@ def _refusal(error: Exception) -> str | None:
     return None
 
 
-def to_observation(address: Address, row: asyncpg.Record, asked_at: float) -> Observation:
+def to_observation(address: Address, row: asyncpg.Record, asked_at: float, visit: int) -> Observation:
     """The facts in one answer to `QUERY`."""
     in_recovery = row["in_recovery"]
     timeline = row["standby_timeline"] if in_recovery else int(row["segment"][:8], 16)
@@ -161,4 +163,4 @@ def to_observation(address: Address, row: asyncpg.Record, asked_at: float) -> Ob
         observed_at=asked_at,
         replay_lag_bytes=None if in_recovery else 0,
     )
-    return Observation(facts, None if in_recovery else Synchronous(row["names"], tuple(row["connected"])))
+    return Observation(facts, None if in_recovery else Synchronous(row["names"], tuple(row["connected"])), visit)

@@ -13,9 +13,10 @@ from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
 from outlive.client.nodes import Nodes
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce
-from outlive.client.wire import DEADLINE_CAME, Wire
+from outlive.client.wire import CANCELLED, DEADLINE_CAME, Wire
 from outlive.model.deadline import Deadline
-from outlive.model.freshness import Freshness
+from outlive.model.freshness import Freshness, Strong
+from outlive.model.outcome import Outcome
 from outlive.model.topology import Address
 from outlive.system import monotonic
 
@@ -24,23 +25,23 @@ T = TypeVar("T")
 Call = Callable[[asyncpg.Connection], Awaitable[T]]
 
 
-async def read(nodes: Nodes, attempts: Attempts, freshness: Freshness, call: Call[T]) -> T:
+async def read(nodes: Nodes, attempts: Attempts, freshness: Freshness, call: Call[T], sql: str) -> T:
     """Run a read on the node that `freshness` asks for, again and again until it succeeds within the budget."""
 
     async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
         return nodes.reader(freshness) or (await nodes.primary(deadline)).address, call
 
-    return await _repeat(nodes, attempts, choose, Phase.READ)
+    return await _repeat(nodes, attempts, choose, Phase.READ, sql, freshness)
 
 
-async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], *, degraded: bool) -> T:
+async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str, *, degraded: bool) -> T:
     """Run an autocommitted write on the primary; a lost answer is repeated only if the attempts are idempotent."""
 
     async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
         primary = await (nodes.primary(deadline) if degraded else nodes.synchronous_primary(deadline))
         return primary.address, call if isinstance(primary.synchronous, InForce) else _unreplicated(call)
 
-    return await _repeat(nodes, attempts, choose, Phase.STATEMENT)
+    return await _repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
 
 
 def _unreplicated(call: Call[T]) -> Call[T]:
@@ -65,6 +66,8 @@ async def _repeat(
     attempts: Attempts,
     choose: Callable[[Deadline], Awaitable[tuple[Address, Call[T]]]],
     phase: Phase,
+    sql: str,
+    freshness: Freshness | None = None,
 ) -> T:
     while True:
         await attempts.next()
@@ -73,22 +76,40 @@ async def _repeat(
         try:
             address, call = await choose(attempts.deadline)
             wire = await nodes.acquire(address, attempts.deadline)
-            return await _bounded(wire, call, attempts.deadline, phase)
+            wire.note(sql)
+            if isinstance(freshness, Strong):
+                refuse_standby(wire)
+            result = await bounded(wire, call, attempts.deadline, phase)
         except Exception as error:
             failure = diagnose(error, Phase.CONNECT if wire is None else phase, wire)
             attempts.failed(error, failure, wire)
+        except BaseException:
+            attempts.abandoned(
+                wire, CANCELLED, Outcome.UNKNOWN if wire and phase is Phase.STATEMENT else Outcome.NOT_APPLIED
+            )
+            raise
+        else:
+            attempts.succeeded(wire)
+            return result
         finally:
             if wire is not None:
-                nodes.release(wire, failure)
+                nodes.release(wire, failure, freshness)
 
 
-async def _bounded(wire: Wire, call: Call[T], deadline: Deadline, phase: Phase) -> T:
+def refuse_standby(wire: Wire) -> None:
+    """Catch a node that was demoted and restarted before the watch noticed: it would answer with the past."""
+    if wire.is_standby:
+        raise AttemptError(AttemptFailure(Phase.BEGIN, FailureKind.DEMOTED, "it is a standby now"))
+
+
+async def bounded(wire: Wire, call: Call[T], deadline: Deadline, phase: Phase) -> T:
+    """Run one call on a connection that is cut when the deadline comes."""
     timer = asyncio.get_running_loop().call_later(deadline.remaining_s(monotonic()), wire.cut, DEADLINE_CAME)
     try:
         result = await call(wire.connection)
     except asyncio.CancelledError:
         # Before the driver can send its CancelRequest, which would cut short the wait for a standby.
-        wire.cut("the caller was cancelled")
+        wire.cut(CANCELLED)
         raise
     finally:
         timer.cancel()

@@ -50,7 +50,8 @@ class Terms:
 class Transaction:
     """One attempt at a transaction. `receipt` is set once it is committed.
 
-    Its session serves others afterwards: set what a statement needs with `set local`, not with `set`.
+    Its session serves others afterwards. What a statement needs is best set with `set local`; after a `set`, and after
+    whatever else a session keeps, it is reset before it goes on.
     """
 
     __slots__ = (
@@ -76,23 +77,23 @@ class Transaction:
 
     def fetch(self, sql: str, *args: object) -> Awaitable[list[asyncpg.Record]]:
         """All rows of a query."""
-        return self._connection().fetch(sql, *args)  # type: ignore[no-any-return]
+        return self._connection(sql).fetch(sql, *args)  # type: ignore[no-any-return]
 
     def fetchrow(self, sql: str, *args: object) -> Awaitable[asyncpg.Record | None]:
         """The first row of a query."""
-        return self._connection().fetchrow(sql, *args)  # type: ignore[no-any-return]
+        return self._connection(sql).fetchrow(sql, *args)  # type: ignore[no-any-return]
 
     def fetchval(self, sql: str, *args: object) -> Awaitable[Any]:
         """The first column of the first row of a query."""
-        return self._connection().fetchval(sql, *args)  # type: ignore[no-any-return]
+        return self._connection(sql).fetchval(sql, *args)  # type: ignore[no-any-return]
 
     def execute(self, sql: str, *args: object) -> Awaitable[str]:
         """Execute a statement; the answer is its command tag."""
-        return self._connection().execute(sql, *args)  # type: ignore[no-any-return]
+        return self._connection(sql).execute(sql, *args)  # type: ignore[no-any-return]
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> Awaitable[None]:
         """Execute a statement once for each row of arguments."""
-        return self._connection().executemany(sql, rows)  # type: ignore[no-any-return]
+        return self._connection(sql).executemany(sql, rows)  # type: ignore[no-any-return]
 
     def after_commit(self, callback: Callable[[], object]) -> None:
         """Call `callback()` once the commit is acknowledged, and await what it returns if that can be awaited.
@@ -271,8 +272,10 @@ class Transaction:
             replayed=self.done is not None,
         )
 
-    def _connection(self) -> asyncpg.Connection:
-        return self._held().connection
+    def _connection(self, sql: str) -> asyncpg.Connection:
+        wire = self._held()
+        wire.note(sql)
+        return wire.connection
 
     def _held(self) -> Wire:
         if self._wire is None:

@@ -10,15 +10,20 @@ from dataclasses import dataclass
 import asyncpg
 
 from outlive.client.dsn import Dsn
+from outlive.client.plan.residue import RESET, Residue, residue
+from outlive.client.pooler import PoolerConnection
 from outlive.model.topology import Address
 
+RESET_TIMEOUT_S = 2.0
 KEEPALIVE_IDLE_S = 5
 KEEPALIVE_INTERVAL_S = 2
 KEEPALIVE_COUNT = 3
 TCP_USER_TIMEOUT_MS = 5000
 
 DEADLINE_CAME = "the deadline came"
+CANCELLED = "the caller was cancelled"
 
+_THROUGH_A_POOLER = {"connection_class": PoolerConnection, "statement_cache_size": 0}
 _SYNC_WAIT = "SyncRepWaitForLSN"
 
 
@@ -28,6 +33,7 @@ class Dialer:
 
     dsn: Dsn
     settings: Mapping[str, str]
+    pooler: bool = False
 
     async def dial(self, address: Address, timeout_s: float) -> Wire:
         """A new connection.
@@ -48,18 +54,24 @@ class Dialer:
                 # Which node to use is decided here; the driver would take it from PGTARGETSESSIONATTRS.
                 target_session_attrs="any",
                 timeout=None,
+                **(_THROUGH_A_POOLER if self.pooler else {}),
             )
-        return Wire(address, connection)
+        return Wire(address, connection, pooler=self.pooler)
 
 
 class Wire:
-    """An open connection. `unreplicated` is set once a commit's wait for a standby was cancelled on it."""
+    """An open connection. `unreplicated` is set once a commit's wait for a standby was cancelled on it.
 
-    __slots__ = ("address", "connection", "cut_reason", "unreplicated")
+    `residue` is the most that its statements may have left in its session.
+    """
 
-    def __init__(self, address: Address, connection: asyncpg.Connection) -> None:
+    __slots__ = ("_pooler", "address", "connection", "cut_reason", "residue", "unreplicated")
+
+    def __init__(self, address: Address, connection: asyncpg.Connection, *, pooler: bool = False) -> None:
         self.address = address
         self.connection = connection
+        self.residue = Residue.NONE
+        self._pooler = pooler
         self.unreplicated = False
         self.cut_reason: str | None = None
         set_socket_options(connection)
@@ -73,6 +85,40 @@ class Wire:
     def is_open(self) -> bool:
         """Whether it can still be used."""
         return not self.connection.is_closed()
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether the server said of itself that it is in recovery; a pooler's word counts for nothing."""
+        return not self._pooler and getattr(self.connection.get_settings(), "in_hot_standby", "off") == "on"
+
+    def note(self, sql: str) -> None:
+        """Remember what a statement that is about to be executed may leave behind."""
+        left = residue(sql)
+        if left > self.residue:
+            self.residue = left
+
+    async def reset(self) -> None:
+        """Make the session what it was before its user had it, or drop it."""
+        try:
+            async with asyncio.timeout(RESET_TIMEOUT_S):
+                await self._reset()
+        except BaseException as error:
+            self.cut("it could not be reset")
+            if not isinstance(error, Exception):
+                raise
+
+    async def _reset(self) -> None:
+        if self.unreplicated or not self.is_open or self.connection.is_in_transaction():
+            self.cut("its user left it in doubt")
+        elif self.residue is Residue.LASTING and not self._pooler:
+            self.cut("its user left in it what only its end removes")
+        else:
+            # The driver's own part first: it forgets its listeners.
+            await self.connection.reset()
+            if not self._pooler:
+                await self.connection.execute(RESET)
+            self.residue = Residue.NONE
+            self.listen()
 
     def cut(self, reason: str) -> None:
         """Drop it at once: whoever waits on it fails now, and nothing is sent but the end of the session."""

@@ -12,9 +12,21 @@ class Strong:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """This session's own writes, and nothing older than it has read: a standby that has both, else the primary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Nothing older than `max_lag_s` seconds: a standby within that, else the primary."""
+
+    max_lag_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Eventual:
     """Some past state: round robin over healthy standbys, the primary if there is none."""
 
 
-Freshness = Strong | Eventual
-FreshnessName = Literal["strong", "eventual"]
+Freshness = Strong | Session | Bounded | Eventual
+FreshnessName = Literal["strong", "session", "eventual"]

@@ -22,7 +22,7 @@ async def test_every_node_is_known_by_its_role(db: outlive.Cluster) -> None:
 async def test_eventual_reads_take_turns_on_the_standbys(db: outlive.Cluster, servers: Servers) -> None:
     """Two standbys share the reads, and the primary gets none."""
     await until(lambda: all(node.replay_lag_s is not None for node in db.topology.nodes))
-    ports = [await db.fetchval("select inet_server_port()") for _ in range(6)]
+    ports = [await db.fetchval("select inet_server_port()", read="eventual") for _ in range(6)]
     assert set(ports) == {servers.ports["n2"], servers.ports["n3"]}
 
 

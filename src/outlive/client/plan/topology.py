@@ -25,10 +25,15 @@ UNSEEN = Timeline(0)
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one probe of one node brought; `synchronous` comes from a primary only."""
+    """What one probe of one node brought; `synchronous` comes from a primary only.
+
+    `visit` counts the connections that the watch of this node has needed: another number means that the server may
+    have been restarted in between.
+    """
 
     facts: NodeFacts
     synchronous: Synchronous | None = None
+    visit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
