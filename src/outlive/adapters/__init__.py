@@ -1,0 +1,1 @@
+"""What other libraries need to follow the primary: each module translates for one of them, and decides nothing."""
