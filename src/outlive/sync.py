@@ -25,6 +25,7 @@ from outlive.client import cluster as asynchronous
 from outlive.client.cluster import Cluster
 from outlive.client.dsn import Dsn
 from outlive.client.running import inside
+from outlive.client.session import Session
 from outlive.client.transaction import Transaction, Transactions
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Receipt
@@ -143,6 +144,15 @@ class SyncTransactions:
             raise StopIteration from None
 
 
+class SyncSession:
+    """`outlive.Session` for programs without asyncio."""
+
+    def __init__(self, portal: Portal, inner: Session) -> None:
+        self._portal, self._inner = portal, inner
+
+    token = _through(Session.token)
+
+
 class SyncCluster:
     """`outlive.Cluster` for programs without asyncio; made by `connect`. Its calls take and return the same."""
 
@@ -154,6 +164,7 @@ class SyncCluster:
     fetchval = _through(Cluster.fetchval)
     execute = _through(Cluster.execute)
     wait_primary = _through(Cluster.wait_primary)
+    batch = _through(Cluster.batch)
     expire_keys = _through(Cluster.expire_keys)
     _start, _close = _through(Cluster.start), _through(Cluster.close)
 
@@ -187,6 +198,11 @@ class SyncCluster:
             done.cancel()
             raise
         return done.result()
+
+    @property
+    def session(self) -> SyncSession:
+        """How far this client has come; its `token()` lets another process go on from there."""
+        return SyncSession(self._portal, self._inner.session)
 
     @property
     def topology(self) -> Topology:

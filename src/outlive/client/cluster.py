@@ -16,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
+from outlive.client import batch as batches
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
 from outlive.client import options, running, statement
@@ -27,7 +28,7 @@ from outlive.client.nodes import Limits, Nodes
 from outlive.client.options import DegradedName, DurabilityName
 from outlive.client.plan.begin import Isolation
 from outlive.client.plan.keys import Key, checked_key
-from outlive.client.plan.requests import NO_REQUEST, request_hash
+from outlive.client.plan.requests import NO_REQUEST, request_hash, statements_hash
 from outlive.client.plan.retry import Phase
 from outlive.client.plan.topology import Primary
 from outlive.client.session import Session
@@ -273,6 +274,36 @@ class Cluster:
         timeout_s = options.positive("timeout", timeout)
         attempts = Attempts(nodes.monitor, timeout_s, idempotent=idempotent or key is not None)
         return await running.run(nodes, terms, attempts, lambda tx: fn(tx, *args), on_receipt)
+
+    async def batch(
+        self,
+        statements: Iterable[str | batches.Statement],
+        *,
+        key: UUID | str | None = None,
+        durability: Durability | DurabilityName = Durability.CRITICAL,
+        isolation: Isolation | None = None,
+        idempotent: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
+    ) -> Receipt:
+        """Several statements in one transaction, and in one round trip; each is `"sql"` or `("sql", [argument, ...])`.
+
+        They are for writing: rows that they return are dropped. The first time that a connection meets a statement
+        takes a round trip more; an argument whose text form is not surely exact (an interval, a type of your own)
+        makes the batch go statement by statement. All else is as with `run`.
+
+        Raises:
+            CommitUnknownError: the connection was lost, with no `key`, and the batch is not `idempotent`.
+            RetryBudgetExceededError: attempts or time ran out.
+            KeyReusedError: the key was used for something else, or for other statements or arguments.
+        """
+        nodes = self._running()
+        running.refuse_nesting(nodes)
+        asked = batches.checked(statements)
+        keyed = None if key is None else Key(checked_key(key), statements_hash(asked))
+        terms = self._terms(durability, isolation, keyed)
+        timeout_s = options.positive("timeout", timeout)
+        attempts = Attempts(nodes.monitor, timeout_s, idempotent=idempotent or key is not None)
+        return await batches.batch(nodes, terms, attempts, asked)
 
     async def expire_keys(self, keep: timedelta = KEEP_KEYS, *, timeout: float = DEFAULT_TIMEOUT_S) -> tuple[int, int]:
         """Forget keys older than `keep`: the days of UUIDv7 keys that were dropped, and the other keys deleted.

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
@@ -65,12 +66,14 @@ class Wire:
     `residue` is the most that its statements may have left in its session.
     """
 
-    __slots__ = ("_pooler", "address", "connection", "cut_reason", "residue", "unreplicated")
+    __slots__ = ("_pooler", "address", "connection", "cut_reason", "prepared", "residue", "unreplicated")
 
     def __init__(self, address: Address, connection: asyncpg.Connection, *, pooler: bool = False) -> None:
         self.address = address
         self.connection = connection
         self.residue = Residue.NONE
+        self.prepared: dict[str, Any] = {}
+        """What batches have prepared on it, by the statement's text, the oldest first."""
         self._pooler = pooler
         self.unreplicated = False
         self.cut_reason: str | None = None

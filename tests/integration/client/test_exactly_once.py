@@ -102,7 +102,8 @@ async def test_a_cut_at_any_byte_of_the_commit_applies_once(
 @pytest.mark.parametrize("key", [outlive.new_key, lambda: f"mine-{uuid4()}"], ids=["uuid", "text"])
 async def test_a_request_that_was_done_before_is_replayed(keyed: outlive.Cluster, key) -> None:  # type: ignore[no-untyped-def]
     """The stored result comes back, nothing is applied, and the receipt says so."""
-    made, receipts = key(), []
+    made = key()
+    receipts: list[outlive.Receipt] = []
     first = await keyed.run(insert, 7, key=made, on_receipt=receipts.append)
     again = await keyed.run(insert, 7, key=str(made), on_receipt=receipts.append)
     assert first == again == {"number": 7}

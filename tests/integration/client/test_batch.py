@@ -1,0 +1,199 @@
+"""Several statements in one transaction and one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from random import Random
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import outlive
+from integration.client.servers import Servers
+from outlive.client.plan.literals import literal
+from outlive.stores import migrate
+from outlive.testing import FaultProxy
+
+INSERT = "insert into entries values ($1, $2)"
+
+
+@pytest.fixture
+async def ready(db: outlive.Cluster) -> outlive.Cluster:
+    """A client of servers with the schema `outlive`, and `entries` without a constraint."""
+    await migrate(db)
+    await db.execute("drop table entries")
+    await db.execute("create table entries (id bigint, body text)")
+    return db
+
+
+@pytest.fixture
+async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
+    """A proxy before the primary."""
+    async with FaultProxy(servers.ports["n1"], random=Random(3)) as made:
+        yield made
+
+
+@pytest.fixture
+async def proxied(servers: Servers, proxy: FaultProxy, ready: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
+    """A client that reaches the primary through the proxy."""
+    assert ready.topology.nodes
+    async with outlive.connect(servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))) as client:
+        yield client
+
+
+async def entries(db: outlive.Cluster) -> list[tuple[int, str]]:
+    """What is there."""
+    return [tuple(row) for row in await db.fetch("select id, body from entries order by id, body", read="strong")]
+
+
+async def test_all_of_it_or_nothing(ready: outlive.Cluster) -> None:
+    """Each statement sees what those before it did; the caller's own error passes through and undoes them all."""
+    receipt = await ready.batch([(INSERT, [1, "a"]), "update entries set body = body || 'b'", (INSERT, (2, "c"))])
+    assert (receipt.durability, receipt.attempts) == (outlive.Durability.CRITICAL, 1)
+    assert receipt.synchronous_standbys
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await ready.batch([(INSERT, [3, "d"]), ("insert into entries values (1 / $1::int, '')", [0])])
+    assert await entries(ready) == [(1, "ab"), (2, "c")]
+
+
+@pytest.mark.parametrize("key", [None, "uuid", "text"])
+async def test_one_round_trip(proxied: outlive.Cluster, proxy: FaultProxy, key: str | None) -> None:
+    """With class, fence and key, once the statements are known to the connection."""
+    batch: list[str | tuple[str, list[object]]] = [
+        (INSERT, [1, "a"]),
+        (INSERT, [2, "b"]),
+        ("delete from entries where id = $1", [1]),
+    ]
+    await proxied.batch(batch)
+    trips = []
+    for _ in range(10):
+        made = outlive.new_key() if key == "uuid" else str(uuid4()) if key else None
+        before = proxy.round_trips
+        await proxied.batch(batch, key=made)
+        trips.append(proxy.round_trips - before)
+    assert min(trips) == 1  # the monitor's own questions count too
+
+
+async def test_batches_under_cut_commits_are_applied_once(
+    proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy
+) -> None:
+    """With a key, a lost answer is found out."""
+    proxy.cut_commit("before", probability=0.2)
+    proxy.cut_commit("after", probability=0.25)
+    receipts = [
+        await proxied.batch([(INSERT, [n, "a"]), (INSERT, [n, "b"])], key=outlive.new_key()) for n in range(100)
+    ]
+    assert await entries(ready) == [(n, body) for n in range(100) for body in "ab"]
+    assert {True, False} == {receipt.replayed for receipt in receipts}
+
+
+async def test_a_batch_without_a_key_is_unknown_when_its_answer_is_lost(
+    proxied: outlive.Cluster, proxy: FaultProxy
+) -> None:
+    """It is not repeated."""
+    proxy.cut_commit("after", times=1)
+    with pytest.raises(outlive.CommitUnknownError):
+        await proxied.batch([(INSERT, [1, "a"])])
+
+
+async def test_a_key_is_one_batch(ready: outlive.Cluster) -> None:
+    """The same again is replayed, another one refused."""
+    key = outlive.new_key()
+    assert not (await ready.batch([(INSERT, [1, "a"])], key=key)).replayed
+    assert (await ready.batch([(INSERT, [1, "a"])], key=key)).replayed
+    with pytest.raises(outlive.KeyReusedError):
+        await ready.batch([(INSERT, [2, "a"])], key=key)
+    assert await entries(ready) == [(1, "a")]
+
+
+async def test_what_has_no_constant_goes_statement_by_statement(ready: outlive.Cluster) -> None:
+    """It is exact all the same."""
+    await ready.execute("create table if not exists spans (span interval, parts int[][])")
+    await ready.batch([("insert into spans values ($1, $2)", [timedelta(days=-1, seconds=7), [[1, 2], [3, 4]]])])
+    row = await ready.fetchrow("select * from spans", read="strong")
+    assert row is not None
+    assert (row["span"], row["parts"]) == (timedelta(days=-1, seconds=7), [[1, 2], [3, 4]])
+    await ready.execute("drop table spans")
+
+
+@pytest.mark.parametrize("bad", [[], ["commit"], [("select 1",)], [5], [(INSERT, "ab")], [(INSERT, [1])]])
+async def test_a_wrong_batch_is_refused(ready: outlive.Cluster, bad: list[object]) -> None:
+    """Before anything is written."""
+    with pytest.raises(outlive.ConfigurationError):
+        await ready.batch(bad)  # type: ignore[arg-type]
+
+
+async def test_statements_that_were_deallocated_are_prepared_again(ready: outlive.Cluster) -> None:
+    """A connection's user may have dropped them."""
+    await ready.batch([(INSERT, [1, "a"])])
+    async with ready.connection() as connection:
+        await connection.execute("deallocate all")
+    await ready.batch([(INSERT, [2, "b"])])
+    assert await entries(ready) == [(1, "a"), (2, "b")]
+
+
+_TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
+_ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+_SCALARS: dict[str, st.SearchStrategy[object]] = {
+    "int2": st.integers(-(2**15), 2**15 - 1),
+    "int4": st.integers(-(2**31), 2**31 - 1),
+    "int8": st.integers(-(2**63), 2**63 - 1),
+    "bool": st.booleans(),
+    "float8": st.floats(allow_nan=False),
+    "numeric": st.decimals(allow_nan=False, allow_infinity=False, places=6) | st.integers() | st.just(Decimal("1E+5")),
+    "text": _TEXT,
+    "varchar": _TEXT,
+    "bytea": st.binary(max_size=50),
+    "uuid": st.uuids(),
+    "date": st.dates(),
+    "timestamp": st.datetimes(),
+    "timestamptz": st.datetimes(timezones=_ZONES, min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1)),  # noqa: DTZ001
+}
+_CASES = st.sampled_from(sorted(_SCALARS)).flatmap(
+    lambda name: (
+        st.tuples(st.just(name), _SCALARS[name])
+        | st.tuples(st.just(f"{name}[]"), st.lists(st.none() | _SCALARS[name], max_size=4))
+    )
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=_CASES)
+async def test_a_constant_is_the_very_value_the_driver_would_send(
+    ready: outlive.Cluster, case: tuple[str, object]
+) -> None:
+    """Compared on the server in its binary form, for every type that has constants, under odd settings too."""
+    type_name, value = case
+    constant = literal(value, type_name)
+    assert constant is not None
+    send = "array_send" if type_name.endswith("[]") else _SEND.get(type_name, f"{type_name}send")
+    async with ready.connection() as connection:
+        await connection.execute("set datestyle = 'sql, dmy'; set timezone = 'Asia/Kathmandu'")
+        query = f"select {send}({constant}::{type_name}) = {send}($1::{type_name})"
+        assert await connection.fetchval(query, value), (constant, value)
+
+
+_SEND = {
+    "numeric": "numeric_send",
+    "uuid": "uuid_send",
+    "date": "date_send",
+    "timestamp": "timestamp_send",
+    "timestamptz": "timestamptz_send",
+}
+
+
+def test_what_is_not_surely_exact_has_no_constant() -> None:
+    """It goes the driver's way."""
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
+    for value, name in (
+        (True, "int4"), (1, "bool"), (1, "float8"), (0.1, "numeric"), (Decimal("NaN"), "numeric"), (5, "text"),
+        (naive, "timestamptz"), (naive.replace(tzinfo=UTC), "timestamp"), (naive, "date"), (date.max, "timestamp"),
+        (str(UUID(int=0)), "uuid"), (timedelta(1), "interval"), (1.5, "float4"), ([[1]], "int4[]"), ("a\0b", "text"),
+        ("x", "mood"), ("\ud800", "text"),
+    ):  # fmt: skip
+        assert literal(value, name) is None, (value, name)
