@@ -2,6 +2,7 @@
 
 from outlive.client.claims import new_key
 from outlive.client.cluster import Cluster, connect
+from outlive.client.options import bounded
 from outlive.client.transaction import Transaction
 from outlive.errors import (
     CommitUnknownError,
@@ -60,6 +61,7 @@ __all__ = [
     "UnavailableError",
     "UnstorableError",
     "VersionConflictError",
+    "bounded",
     "connect",
     "new_key",
 ]

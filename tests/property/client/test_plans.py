@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from outlive.client.plan.begin import quoted
 from outlive.client.plan.retry import AttemptFailure, Budget, FailureKind, GiveUp, Phase, Retry, decide
-from outlive.client.plan.routing import route_read, route_write
+from outlive.client.plan.routing import Mark, Preference, Standby, known_until, route_read, route_write
 from outlive.client.plan.topology import Observation, Primary, View, merge, to_abort
 from outlive.model.deadline import Deadline
-from outlive.model.freshness import Eventual, Freshness, Strong
+from outlive.model.freshness import Bounded, Eventual, Freshness, Session, Strong
 from outlive.model.lsn import Lsn, Timeline
 from outlive.model.outcome import Outcome
 from outlive.model.topology import Address, NodeFacts, NodeSilence, Role
@@ -32,7 +32,14 @@ facts = st.builds(
 )
 silences = st.builds(NodeSilence, address=st.sampled_from(ADDRESSES), reason=st.just("quiet"), observed_at=TIMES)
 news = st.lists(facts.map(Observation) | silences, max_size=25)
-freshness: st.SearchStrategy[Freshness] = st.sampled_from([Strong(), Eventual()])
+freshness: st.SearchStrategy[Freshness] = st.sampled_from([Strong(), Eventual(), Session(), Bounded(3.0)])
+marks = st.builds(
+    Mark,
+    lsn=st.integers(0, 50).map(Lsn),
+    wrote_at=TIMES,
+    read_at=TIMES,
+    follows=st.none() | st.builds(Standby, st.sampled_from(ADDRESSES), st.just(0)),
+)
 
 
 def views(told: list[Observation | NodeSilence]) -> View:
@@ -40,14 +47,17 @@ def views(told: list[Observation | NodeSilence]) -> View:
     return reduce(merge, told, View())
 
 
-@given(news, freshness, TIMES, st.integers(0, 9))
+@given(news, freshness, TIMES, st.integers(0, 9), marks)
 def test_no_route_leads_below_the_highest_timeline(
-    told: list[Observation | NodeSilence], read: Freshness, now: float, turn: int
+    told: list[Observation | NodeSilence], read: Freshness, now: float, turn: int, mark: Mark
 ) -> None:
     """Neither reads nor writes go to a node on an older timeline than any seen in this cluster."""
     view = views(told)
     timelines = {known.facts.address: known.facts.timeline for known in view.observed}
-    for route in (route_write(view), route_read(view, read, now=now, max_lag_s=10.0, turn=turn)):
+    for route in (
+        route_write(view),
+        route_read(view, read, now=now, preference=Preference(10.0), mark=mark, turn=turn),
+    ):
         if isinstance(route, Address):
             assert timelines[route] == view.highest
 
@@ -90,11 +100,34 @@ def test_a_node_that_takes_writes_is_never_cut(told: list[Observation | NodeSile
 def test_an_eventual_read_is_never_staler_than_its_bound(told: list[Observation | NodeSilence], now: float) -> None:
     """A standby that serves has replayed a position that the primary had within the bound."""
     view = views(told)
-    route = route_read(view, Eventual(), now=now, max_lag_s=5.0, turn=0)
+    route = route_read(view, Eventual(), now=now, preference=Preference(5.0), turn=0)
     for known in view.observed:
         if known.facts.address == route and known.facts.role is Role.STANDBY:
             replayed = [sample for sample in view.samples if sample.lsn <= known.facts.lsn]
             assert any(now - sample.at <= 5.0 + 1e-9 for sample in replayed)
+
+
+@given(news, TIMES, marks)
+def test_a_session_never_reads_behind_itself(told: list[Observation | NodeSilence], now: float, mark: Mark) -> None:
+    """A standby that serves a session knows its writes and its token's place, and is its own or knows its reads."""
+    view = views(told)
+    route = route_read(view, Session(), now=now, preference=Preference(50.0), turn=0, mark=mark)
+    for known in view.observed:
+        if known.facts.address == route and known.facts.role is Role.STANDBY:
+            assert known.facts.lsn >= mark.lsn
+            assert known_until(known.facts) > mark.wrote_at
+            own = mark.follows is not None and mark.follows.address == route
+            assert own or known_until(known.facts) > mark.read_at
+
+
+@given(news)
+def test_what_is_known_until_a_moment_was_the_primarys_by_then(told: list[Observation | NodeSilence]) -> None:
+    """A standby has replayed a position that its primary was seen at, at that moment or later."""
+    view = views(told)
+    for known in view.observed:
+        if known.facts.role is Role.STANDBY and known.facts.replay_lag_s is not None:
+            until = known_until(known.facts)
+            assert any(sample.lsn <= known.facts.lsn and sample.at >= until - 1e-9 for sample in view.samples)
 
 
 failures = st.builds(

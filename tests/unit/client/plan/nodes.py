@@ -17,16 +17,21 @@ def address(name: str) -> Address:
 
 def primary(
     name: str, timeline: int = 1, *, lsn: int = 100, at: float = 0.0, cluster: str = "ours",
-    synchronous: Synchronous | None = IN_FORCE,
+    synchronous: Synchronous | None = IN_FORCE, region: str | None = None,
 ) -> Observation:  # fmt: skip
     """A node that takes writes."""
-    facts = NodeFacts(address(name), cluster, Role.PRIMARY, Timeline(timeline), Lsn(lsn), 0.0, at, 0)
+    facts = NodeFacts(address(name), cluster, Role.PRIMARY, Timeline(timeline), Lsn(lsn), 0.0, at, 0, region=region)
     return Observation(facts, synchronous)
 
 
-def standby(name: str, timeline: int = 1, *, lsn: int = 100, at: float = 0.0, cluster: str = "ours") -> Observation:
+def standby(
+    name: str, timeline: int = 1, *, lsn: int = 100, at: float = 0.0, cluster: str = "ours", visit: int = 0,
+    region: str | None = None,
+) -> Observation:  # fmt: skip
     """A node that replays."""
-    return Observation(NodeFacts(address(name), cluster, Role.STANDBY, Timeline(timeline), Lsn(lsn), None, at))
+    line = Timeline(timeline)
+    facts = NodeFacts(address(name), cluster, Role.STANDBY, line, Lsn(lsn), None, at, region=region)
+    return Observation(facts, visit=visit)
 
 
 def silence(name: str, at: float = 0.0) -> NodeSilence:
