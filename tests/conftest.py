@@ -1,7 +1,9 @@
-"""Settings of every test."""
+"""What holds for every test."""
 
-from hypothesis import settings
+from __future__ import annotations
 
-# Two busy cores are no defect: what bounds a property is the number of its examples, not the time of each.
-settings.register_profile("outlive", deadline=None)
-settings.load_profile("outlive")
+import signal
+
+# A shell that runs this in the background ignores SIGINT, and so would every program that a test starts and then
+# interrupts as Ctrl-C does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
