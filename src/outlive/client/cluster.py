@@ -6,7 +6,7 @@ failure is turned into facts, judged by the plan, and tried again or raised. Rea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -17,12 +17,13 @@ from uuid import UUID
 import asyncpg
 
 from outlive.client import batch as batches
+from outlive.client import coalesce, options, running, statement
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
-from outlive.client import options, running, statement
 from outlive.client import pooler as through_a_pooler
 from outlive.client.attempts import Attempts
 from outlive.client.claims import expire
+from outlive.client.coalesce import Writer
 from outlive.client.failures import diagnose
 from outlive.client.nodes import Limits, Nodes
 from outlive.client.options import DegradedName, DurabilityName
@@ -304,6 +305,33 @@ class Cluster:
         timeout_s = options.positive("timeout", timeout)
         attempts = Attempts(nodes.monitor, timeout_s, idempotent=idempotent or key is not None)
         return await batches.batch(nodes, terms, attempts, asked)
+
+    async def writer(
+        self,
+        table: str,
+        columns: Sequence[str],
+        *,
+        durability: Durability | DurabilityName = Durability.CRITICAL,
+        exactly_once: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
+    ) -> Writer:
+        """A writer that appends rows to a table, and lets rows that come together share a commit.
+
+            async with await db.writer("events", ["at", "body"]) as writer:
+                receipt = await writer.append(at, body)
+
+        `table` is a name as SQL writes it (`agents.events`), `columns` are plain names. Rows of one task keep their
+        order, as it waits for each. With `exactly_once`, lost answers are found out by a key for each group.
+
+        Raises:
+            ConfigurationError: there is no such table or column.
+        """
+        nodes = self._running()
+        known = {row["name"]: row for row in await self.fetch(coalesce.COLUMNS, table, read="strong", timeout=timeout)}
+        target = coalesce.target(table, columns, known)
+        terms = self._terms(durability, None)
+        timeout_s = options.positive("timeout", timeout)
+        return Writer(nodes, terms, target, exactly_once=exactly_once, timeout_s=timeout_s)
 
     async def expire_keys(self, keep: timedelta = KEEP_KEYS, *, timeout: float = DEFAULT_TIMEOUT_S) -> tuple[int, int]:
         """Forget keys older than `keep`: the days of UUIDv7 keys that were dropped, and the other keys deleted.

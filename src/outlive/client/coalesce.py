@@ -1,0 +1,240 @@
+"""A writer that only appends, and lets rows that come together go together.
+
+A row that comes while nothing is under way is sent at once. While two groups are under way, rows wait; whatever has
+gathered when one of them ends is the next group. So a lone caller waits for nobody, and many share a commit. A group
+is one transaction. If the server refuses one for what is in it, nothing of it is applied, and it is sent again by
+halves: a bad row fails alone, in its own caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+from outlive.client import batch, options
+from outlive.client.attempts import Attempts
+from outlive.client.claims import new_key
+from outlive.client.nodes import Nodes
+from outlive.client.plan.keys import Key
+from outlive.client.transaction import Terms
+from outlive.errors import CommitUnknownError, ConfigurationError, OutliveError, PoolTimeoutError
+from outlive.model.deadline import Deadline
+from outlive.model.durability import Receipt
+from outlive.system import monotonic
+
+GROUPS_IN_FLIGHT = 2
+MAX_GROUP_ROWS = 1000
+MAX_WAITING_ROWS = 10_000
+CLOSE_TIMEOUT_S = 60.0
+
+_REQUEST = b"writer"
+
+# The types' own names: what `format_type` calls `character` would be one character long.
+COLUMNS = """
+select a.attname as name,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(t.typname) as type,
+       t.typcategory = 'A' as is_array
+from pg_catalog.pg_attribute a
+join pg_catalog.pg_type d on d.oid = a.atttypid
+join pg_catalog.pg_type t on t.oid = case when d.typtype = 'd' then d.typbasetype else d.oid end
+join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where rows go: the table and its columns, quoted, with the name of each one's type."""
+
+    table: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    has_arrays: bool
+
+    def statements(self, rows: Sequence[Sequence[object]]) -> list[batch.Statement]:
+        """What inserts the rows: one statement for them all, or one each where a column is an array itself."""
+        into = f"INSERT INTO {self.table} ({', '.join(self.columns)})"
+        if len(rows) == 1 or self.has_arrays:
+            values = ", ".join(f"${number}" for number in range(1, len(self.columns) + 1))
+            return [(f"{into} VALUES ({values})", row) for row in rows]
+        arrays = ", ".join(f"pg_catalog.unnest(${number}::{name}[])" for number, name in enumerate(self.types, 1))
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        return [(f"{into} SELECT * FROM ROWS FROM ({arrays})", columns)]  # noqa: S608 - names the server knows
+
+
+def target(table: str, columns: Sequence[str], known: Mapping[str, Mapping[str, Any]]) -> Target:
+    """The target, given the rows of `COLUMNS` by their names.
+
+    Raises:
+        ConfigurationError: there is no such table or column.
+    """
+    if isinstance(columns, str) or not columns:
+        raise ConfigurationError(f"columns can't be {columns!r}", hint="Pass a list of the columns' names.")
+    if not known:
+        raise ConfigurationError(f"there is no table {table}", hint="Write its name as SQL does, its schema included.")
+    for column in columns:
+        if column not in known:
+            raise ConfigurationError(f"{table} has no column {column!r}", hint=f"It has: {', '.join(known)}.")
+    return Target(
+        table=table,
+        columns=tuple(f'"{column.replace(chr(34), chr(34) * 2)}"' for column in columns),
+        types=tuple(known[column]["type"] for column in columns),
+        has_arrays=any(known[column]["is_array"] for column in columns),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    values: tuple[object, ...]
+    deadline: Deadline
+    done: asyncio.Future[Receipt]
+    sent: bool = False
+
+
+class Writer:
+    """Appends rows to one table; made by `Cluster.writer`, to be used by many tasks of one event loop."""
+
+    def __init__(self, nodes: Nodes, terms: Terms, target: Target, *, exactly_once: bool, timeout_s: float) -> None:
+        self._nodes = nodes
+        self._terms = terms
+        self._target = target
+        self._exactly_once = exactly_once
+        self._timeout_s = timeout_s
+        self._room = asyncio.Semaphore(MAX_WAITING_ROWS)
+        self._waiting: deque[_Row] = deque()
+        self._groups: set[asyncio.Task[None]] = set()
+        self._pump_is_due = False
+        self._closed = False
+
+    async def append(self, *values: object, timeout: float | None = None) -> Receipt:
+        """Append one row, a value a column; the receipt is of the commit that it went with.
+
+        Raises:
+            CommitUnknownError: the row was sent, and whether it was applied can't be told (in time).
+            PoolTimeoutError: it was not sent within `timeout` seconds; nothing of it is applied.
+            ConfigurationError: the number of values is wrong, or the writer was closed.
+        """
+        if len(values) != len(self._target.columns):
+            raise ConfigurationError(f"{len(values)} values were given for {len(self._target.columns)} columns")
+        timeout_s = self._timeout_s if timeout is None else options.positive("timeout", timeout)
+        deadline = Deadline.after(timeout_s, monotonic())
+        await self._enter(deadline)
+        try:
+            if self._closed:
+                raise ConfigurationError("the writer was closed", hint="Append inside its `async with` block.")
+            row = _Row(values, deadline, asyncio.get_running_loop().create_future())
+            self._waiting.append(row)
+            self._wake()
+            return await self._outcome(row)
+        finally:
+            self._room.release()
+
+    async def _enter(self, deadline: Deadline) -> None:
+        try:
+            async with asyncio.timeout(deadline.remaining_s(monotonic())):
+                await self._room.acquire()
+        except TimeoutError:
+            raise PoolTimeoutError(f"{MAX_WAITING_ROWS} rows were waiting until the deadline") from None
+
+    async def _outcome(self, row: _Row) -> Receipt:
+        try:
+            async with asyncio.timeout(row.deadline.remaining_s(monotonic())):
+                return await row.done
+        except TimeoutError:
+            if row.sent:
+                raise CommitUnknownError("the deadline came while the row was under way") from None
+            raise PoolTimeoutError("the row was not sent before its deadline") from None
+
+    def _wake(self) -> None:
+        """Send soon: what else is appended in this turn of the event loop goes along."""
+        if not self._pump_is_due and len(self._groups) < GROUPS_IN_FLIGHT:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        while len(self._groups) < GROUPS_IN_FLIGHT and (group := self._gathered()):
+            task = asyncio.get_running_loop().create_task(self._write(group))
+            self._groups.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._groups.discard(task)
+        self._wake()
+
+    def _gathered(self) -> list[_Row]:
+        """The rows that wait and are still wanted, up to the most that one group has."""
+        group: list[_Row] = []
+        while self._waiting and len(group) < MAX_GROUP_ROWS:
+            row = self._waiting.popleft()
+            if not row.done.done():
+                row.sent = True
+                group.append(row)
+        return group
+
+    async def _write(self, group: Sequence[_Row]) -> None:
+        """Write a group, or its halves, until each row has its answer."""
+        try:
+            receipt = await self._send(group)
+        except OutliveError as error:
+            _fail(group, error)
+        except Exception as error:
+            if len(group) == 1:
+                _fail(group, error)
+                return
+            for half in (group[: len(group) // 2], group[len(group) // 2 :]):
+                await self._write(half)
+        except BaseException as error:
+            _fail(group, CommitUnknownError("the writer was cancelled"))
+            raise error from None
+        else:
+            for row in group:
+                if not row.done.done():
+                    row.done.set_result(receipt)
+
+    async def _send(self, group: Sequence[_Row]) -> Receipt:
+        now = monotonic()
+        remaining_s = max(row.deadline.remaining_s(now) for row in group)
+        terms = self._terms
+        if self._exactly_once:
+            terms = replace(terms, key=Key(new_key(), _REQUEST))
+        attempts = Attempts(self._nodes.monitor, remaining_s, idempotent=self._exactly_once)
+        statements = self._target.statements([row.values for row in group])
+        return await batch.batch(self._nodes, terms, attempts, statements)
+
+    async def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
+        """Take no more rows, and wait until those that were taken have their answers; may be called twice.
+
+        What is not done within `timeout` seconds fails in its caller.
+        """
+        self._closed = True
+        deadline = Deadline.after(options.positive("timeout", timeout), monotonic())
+        while (self._groups or self._waiting) and not deadline.expired(monotonic()):
+            self._pump()
+            await asyncio.wait(self._groups, timeout=deadline.remaining_s(monotonic()))
+        _fail(self._waiting, PoolTimeoutError("the writer was closed before the row was sent"))
+        self._waiting.clear()
+        for task in self._groups:
+            task.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _fail(rows: Sequence[_Row] | deque[_Row], error: Exception) -> None:
+    """Give each row an error of its own: one raised in several tasks would gather all their traces."""
+    for row in rows:
+        if not row.done.done():
+            own = copy.copy(error)
+            own.__cause__ = error.__cause__
+            row.done.set_exception(own)
