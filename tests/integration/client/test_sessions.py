@@ -116,7 +116,7 @@ async def test_reads_prefer_their_region(servers: Servers) -> None:
     async with outlive.connect(servers.dsn(), region="eu", regions=regions) as db:
         await until(lambda: all(node.replay_lag_s is not None for node in db.topology.nodes))
         for read in ("eventual", "session", outlive.bounded(5)):
-            assert {await db.fetchval(PORT, read=read) for _ in range(4)} == {servers.ports["n3"]}  # type: ignore[arg-type]
+            assert {await db.fetchval(PORT, read=read) for _ in range(4)} == {servers.ports["n3"]}
 
 
 async def test_a_linearizable_read_is_answered_by_a_primary_with_its_standby(db: outlive.Cluster) -> None:
