@@ -18,9 +18,13 @@ venv-local:
 .PHONY: check
 check: format-check lint types layers docs test  ## Everything that must be green
 
-.PHONY: test unit
+.PHONY: test test-faults unit
 test: venv  ## All tests, real failovers included; ARGS="-k lease -x"
 	@$(BIN)/python -m pytest $(ARGS)
+test-faults: venv  ## The tests under faults in full: a thousand operations, cut COMMITs, failovers
+	@OUTLIVE_FAULTS=full $(BIN)/python -m pytest tests/integration/client/test_exactly_once.py \
+	  tests/integration/client/test_batch.py tests/integration/client/test_writer.py \
+	  tests/integration/test_exactly_once_failover.py $(ARGS)
 unit: venv  ## The tests that need no database: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
 
