@@ -61,7 +61,7 @@ class Monitor:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         for probe in self._probes:
-            probe.close()
+            await probe.stop()
 
     def report(self) -> None:
         """A caller saw a failure: ask every node now."""

@@ -82,8 +82,12 @@ class Probe:
         self._last = to_observation(self.address, row, asked_at, self._visit)
         return self._last
 
+    async def stop(self) -> None:
+        """Drop the connection; may be called twice."""
+        self.close()
+
     def close(self) -> None:
-        """Drop the connection."""
+        """Drop the connection; the next question opens another."""
         if self._wire is not None:
             self._wire.cut("the watch is over")
             self._wire = None

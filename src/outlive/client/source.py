@@ -27,7 +27,7 @@ class Watch(Protocol):
         """What the node is right now, or why it did not say so; raises nothing, and takes a second at most."""
         ...
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """Let go of whatever it holds; may be called twice."""
         ...
 
@@ -56,6 +56,6 @@ class Placed:
             return news
         return replace(news, facts=replace(news.facts, region=self._region))
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """See `Watch`."""
-        self._watch.close()
+        await self._watch.stop()

@@ -21,19 +21,21 @@ class Synchronous:
     """What the primary says of its synchronous replication.
 
     `connected` names the standbys that it replicates to and that count as synchronous to it; where the role may
-    not see which do, all that it replicates to.
+    not see which do, all that it replicates to. `literal` tells whether `names` is the setting as it stands, or was
+    made of what somebody else said of it.
     """
 
     names: str
     connected: tuple[str, ...]
+    literal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """Each commit waits for one of these standbys at least. `names` is the setting that says so."""
+    """Each commit waits for one of these standbys at least. `names` is the setting that says so, where it is known."""
 
     standbys: tuple[str, ...]
-    names: str
+    names: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def judge(synchronous: Synchronous) -> InForce | NotInForce:
     standbys = tuple(sorted(name for name in synchronous.connected if name.lower() in names))
     if len(standbys) < count:
         return NotInForce(f"{len(standbys)} standbys of {synchronous.names!r} are connected, and {count} have to be")
-    return InForce(standbys, synchronous.names)
+    return InForce(standbys, synchronous.names if synchronous.literal else None)
 
 
 def wanted(setting: str) -> tuple[int, tuple[str, ...]]:
