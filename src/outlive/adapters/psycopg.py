@@ -81,7 +81,9 @@ def parameters(dsn: Dsn, address: Address) -> dict[str, Any]:
     """What libpq has to know to reach one node of a DSN; settings of the session travel in `options`."""
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     given = dict(dsn.parameters)
-    settings = [f"-c {name}={_escaped(value)}" for name, value in given.items() if name not in known]
+    # As in the client: a role's own default must not weaken what a commit is acknowledged by.
+    session = {"synchronous_commit": "on"} | {name: value for name, value in given.items() if name not in known}
+    settings = [f"-c {name}={_escaped(value)}" for name, value in session.items()]
     chosen: dict[str, Any] = {
         "user": dsn.user,
         "password": dsn.password,

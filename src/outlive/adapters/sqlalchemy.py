@@ -32,7 +32,7 @@ from outlive.client.failures import diagnose
 from outlive.client.nodes import CONNECT_TIMEOUT_S
 from outlive.client.plan.retry import FailureKind, Phase
 from outlive.client.plan.sqlstate import kind_of
-from outlive.client.wire import Dialer
+from outlive.client.wire import dialer_for
 from outlive.model.topology import Address
 from outlive.sync import SyncCluster
 
@@ -50,8 +50,7 @@ def create_async_engine(db: Cluster, *, timeout: float = DEFAULT_TIMEOUT_S, **op
         cut=lambda connection: connection.terminate(),
         passing=lambda error: diagnose(error, Phase.CONNECT, None) is not None,
     )
-    named = any(key == "application_name" for key, _ in db.dsn.parameters)
-    dialer = Dialer(db.dsn, {"synchronous_commit": "on"} | ({} if named else {"application_name": "outlive"}))
+    dialer = dialer_for(db.dsn)
     connect_timeout_s = db.dsn.connect_timeout_s or CONNECT_TIMEOUT_S
 
     async def dial(address: Address) -> asyncpg.Connection:

@@ -17,7 +17,7 @@ from outlive.client.pools import Pool
 from outlive.client.probe import Probe
 from outlive.client.session import Session
 from outlive.client.source import Placed, Source, Watch
-from outlive.client.wire import Dialer, Wire
+from outlive.client.wire import Dialer, Wire, dialer_for
 from outlive.errors import ConfigurationError, DurabilityNotMetError, NoPrimaryError, UnavailableError
 from outlive.model import freshness as fresh
 from outlive.model.deadline import Deadline
@@ -63,10 +63,7 @@ class Nodes:
     """Watches every node of a DSN and pools connections to each."""
 
     def __init__(self, dsn: Dsn, limits: Limits) -> None:
-        named = any(key == "application_name" for key, _ in dsn.parameters)
-        # A role's own default must not weaken what a single statement is acknowledged by.
-        settings = {} if limits.pooler else {"synchronous_commit": "on"}
-        dialer = Dialer(dsn, settings | ({} if named else {"application_name": "outlive"}), limits.pooler)
+        dialer = dialer_for(dsn, pooler=limits.pooler)
         connect_timeout_s = limits.connect_timeout_s or dsn.connect_timeout_s or CONNECT_TIMEOUT_S
         self.limits = limits
         shut: set[Address] = set()

@@ -60,6 +60,14 @@ class Dialer:
         return Wire(address, connection, pooler=self.pooler)
 
 
+def dialer_for(dsn: Dsn, *, pooler: bool = False) -> Dialer:
+    """A dialer whose sessions are named, and acknowledge no less than PostgreSQL's own default."""
+    named = any(key == "application_name" for key, _ in dsn.parameters)
+    # A role's own default must not weaken what a single statement is acknowledged by.
+    settings = {} if pooler else {"synchronous_commit": "on"}
+    return Dialer(dsn, settings | ({} if named else {"application_name": "outlive"}), pooler)
+
+
 class Wire:
     """An open connection. `unreplicated` is set once a commit's wait for a standby was cancelled on it.
 

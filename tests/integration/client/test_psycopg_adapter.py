@@ -84,5 +84,5 @@ def test_settings_of_the_session_travel_to_libpq() -> None:
     dsn = parse("postgresql://app@h1,h2/db?search_path=a%20b&sslmode=disable&application_name=me")
     found = parameters(dsn, dsn.hosts[1])
     assert found["host"] == "h2"
-    assert found["options"] == "-c search_path=a\\ b"
+    assert found["options"] == "-c synchronous_commit=on -c search_path=a\\ b"
     assert (found["sslmode"], found["application_name"]) == ("disable", "me")
