@@ -21,6 +21,8 @@ async def surface() -> None:
         assert_type(await db.execute("select 1"), str)
         assert_type(await db.fetchval("select 1", read="strong"), Any)
         assert_type(db.topology, Topology)
+        assert_type(db.primary, NodeFacts | None)
+        db.on_node_lost(lambda address, reason: print(address, reason))()  # noqa: T201
         assert_type(await db.wait_primary(1.0), NodeFacts)
         async for tx in db.transaction(durability=outlive.Durability.REGENERABLE, isolation="serializable"):
             assert_type(tx, outlive.Transaction)

@@ -36,7 +36,7 @@ class Following(Generic[C]):
         self._passing = passing
         self._nodes: WeakKeyDictionary[C, Address] = WeakKeyDictionary()
         self._lock = Lock()
-        self.stop = db.on_node_lost(self._lost)
+        db.on_node_lost(self._lost)
 
     def current(self, connection: C) -> bool:
         """Whether the connection is to the node that takes writes now."""

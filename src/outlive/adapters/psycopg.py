@@ -30,7 +30,7 @@ CONNECT_TIMEOUT_S = 2
 
 
 class AsyncConnector:
-    """Opens connections to the primary of `db`."""
+    """Opens connections to the primary of `db`; one serves for as long as `db` does."""
 
     def __init__(self, db: Cluster) -> None:
         self._db = db

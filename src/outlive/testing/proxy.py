@@ -107,6 +107,7 @@ class FaultProxy:
         """
         _check("where", where, valid=where in {"before", "after"})
         _check("at_byte", at_byte, valid=at_byte >= 0)
+        _check("times", times, valid=times is None or times > 0)
         _check("probability", probability, valid=0 <= probability <= 1)
         self._commit_cuts.append(_CommitCut(where, at_byte, times, probability))
 

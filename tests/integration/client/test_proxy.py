@@ -121,6 +121,8 @@ async def test_a_fault_that_makes_no_sense_is_refused(proxy: FaultProxy) -> None
         proxy.cut_commit("during")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="probability"):
         proxy.cut_commit("after", probability=2)
+    with pytest.raises(ConfigurationError, match="times"):
+        proxy.cut_commit("after", times=0)
     with pytest.raises(ConfigurationError, match="seconds"):
         proxy.delay(-1)
 
