@@ -11,19 +11,17 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Concatenate, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Self, TypeVar
 from uuid import UUID
 
 import asyncpg
 
-from outlive.client import batch as batches
-from outlive.client import coalesce, options, running, statement
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
+from outlive.client import options, running, statement
 from outlive.client import pooler as through_a_pooler
 from outlive.client.attempts import Attempts
 from outlive.client.claims import expire
-from outlive.client.coalesce import Writer
 from outlive.client.failures import diagnose
 from outlive.client.nodes import Limits, Nodes
 from outlive.client.options import DegradedName, DurabilityName
@@ -43,6 +41,10 @@ from outlive.model.freshness import Freshness, FreshnessName
 from outlive.model.topology import Address, NodeFacts, Topology
 from outlive.system import monotonic
 from outlive.telemetry.hooks import Hook, collect
+
+if TYPE_CHECKING:
+    from outlive.client.batch import Statement
+    from outlive.client.coalesce import Writer
 
 T = TypeVar("T")
 
@@ -278,7 +280,7 @@ class Cluster:
 
     async def batch(
         self,
-        statements: Iterable[str | batches.Statement],
+        statements: Iterable[str | Statement],
         *,
         key: UUID | str | None = None,
         durability: Durability | DurabilityName = Durability.CRITICAL,
@@ -297,6 +299,8 @@ class Cluster:
             RetryBudgetExceededError: attempts or time ran out.
             KeyReusedError: the key was used for something else, or for other statements or arguments.
         """
+        from outlive.client import batch as batches  # so that a plain import stays quick
+
         nodes = self._running()
         running.refuse_nesting(nodes)
         asked = batches.checked(statements)
@@ -326,12 +330,14 @@ class Cluster:
         Raises:
             ConfigurationError: there is no such table or column.
         """
+        from outlive.client import coalesce  # so that a plain import stays quick
+
         nodes = self._running()
         known = {row["name"]: row for row in await self.fetch(coalesce.COLUMNS, table, read="strong", timeout=timeout)}
         target = coalesce.target(table, columns, known)
         terms = self._terms(durability, None)
         timeout_s = options.positive("timeout", timeout)
-        return Writer(nodes, terms, target, exactly_once=exactly_once, timeout_s=timeout_s)
+        return coalesce.Writer(nodes, terms, target, exactly_once=exactly_once, timeout_s=timeout_s)
 
     async def expire_keys(self, keep: timedelta = KEEP_KEYS, *, timeout: float = DEFAULT_TIMEOUT_S) -> tuple[int, int]:
         """Forget keys older than `keep`: the days of UUIDv7 keys that were dropped, and the other keys deleted.

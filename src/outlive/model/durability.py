@@ -24,8 +24,8 @@ class Durability(Enum):
 class Receipt:
     """What an acknowledged commit got.
 
-    `node` is `host:port` of the primary that took it; `lsn` its WAL insert position read in the same
-    transaction before the commit, so the commit record lies at or beyond it; `attempts` counts from 1.
+    `node` is `host:port` of the primary that took it. `lsn` is None where it was not asked for: to read it costs a
+    round trip, and a session knows how far it is from the watch over the primary. `attempts` counts from 1.
     `synchronous_standbys` names the standbys listed as synchronous when the transaction began; empty
     means that none was in force. `replayed` says that the request was applied before, under the same key, and
     that this commit only made sure of it.

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import outlive
+import outlive.sync
 from integration.client.servers import Servers
 from integration.client.waiting import until
 from outlive.client.plan import keys
@@ -379,3 +380,29 @@ def test_a_nul_is_never_quoted() -> None:
     """It would end the message early."""
     with pytest.raises(outlive.ConfigurationError, match="NUL"):
         quoted("a\0; drop table entries")
+
+
+async def test_without_asyncio_it_is_the_same_request(keyed: outlive.Cluster, servers: Servers) -> None:
+    """The synchronous client's function has the same name and arguments, so the other's result is replayed."""
+    key = outlive.new_key()
+    await keyed.run(insert, 5, key=key)
+
+    def again() -> None:
+        with outlive.sync.connect(servers.dsn()) as db:
+            assert db.run(_synchronous_insert, 5, key=key) == {"number": 5}
+            with pytest.raises(outlive.KeyReusedError):
+                db.run(_synchronous_insert, 6, key=key)
+            with pytest.raises(outlive.ConfigurationError, match="inside a function"):
+                db.run(lambda _: db.run(_synchronous_insert, 6))  # type: ignore[misc]
+            assert not db.batch([("insert into entries values ($1, 'x')", [7])], key=outlive.new_key()).replayed
+
+    await asyncio.to_thread(again)
+    assert await numbers(keyed) == [5, 7]
+
+
+def _synchronous_insert(tx: outlive.sync.SyncTransaction, number: int) -> dict[str, int]:
+    tx.execute("insert into entries values ($1, 'x')", number)
+    return {"number": number}
+
+
+_synchronous_insert.__qualname__ = insert.__qualname__
