@@ -28,7 +28,7 @@ from outlive.client.plan.literals import literal
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.transaction import Terms, Transaction
 from outlive.client.uninterrupted import uninterrupted
-from outlive.client.wire import DEADLINE_CAME, Wire
+from outlive.client.wire import CANCELLED, DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Receipt
 from outlive.model.outcome import Outcome
@@ -109,6 +109,7 @@ class _Attempt(Transaction):
             phase = Phase.BEGIN
             calls = await _calls(wire, statements)
             if calls is None:
+                self._attempts.abandoned(wire, "it has to go statement by statement")
                 self._release(wire)
                 return False
             phase = Phase.COMMIT
@@ -116,7 +117,8 @@ class _Attempt(Transaction):
         except Exception as error:
             return await self._failed(error, phase, wire)
         except BaseException:
-            self._drop(wire, "the caller was cancelled")
+            self._attempts.abandoned(wire, CANCELLED)
+            self._drop(wire, CANCELLED)
             raise
         self._attempts.succeeded(wire)
         self._release(wire)

@@ -20,6 +20,7 @@ from outlive.client.plan.begin import begin_message
 from outlive.client.plan.retry import Phase
 from outlive.client.plan.synchronous import InForce
 from outlive.client.plan.topology import Primary
+from outlive.client.wire import CANCELLED
 from outlive.model.deadline import Deadline
 from outlive.model.freshness import Strong
 
@@ -42,12 +43,16 @@ async def read(nodes: Nodes, attempts: Attempts, call: statement.Call[T], sql: s
             statement.refuse_standby(wire)
             result = await statement.bounded(wire, call, attempts.deadline, Phase.READ)
             nodes.release(wire, None, Strong())
-            wire = None
+            answered, wire = wire, None
             await proof
         except Exception as error:
             failure = diagnose(error, Phase.CONNECT if wire is None else Phase.READ, wire)
             attempts.failed(error, failure, wire)
+        except BaseException:
+            attempts.abandoned(wire, CANCELLED)
+            raise
         else:
+            attempts.succeeded(answered)
             return result
         finally:
             if wire is not None:

@@ -61,17 +61,19 @@ async def test_every_way_to_call_is_told(servers: Servers, db: outlive.Cluster) 
         async for tx in client.transaction():
             async with tx:
                 await insert(tx, 2)
+        await client.fetchval("select 1", read="strong", linearizable=True)
+        await client.batch([("insert into entries values ($1, 'x')", [3])])
         async with client.connection() as connection:
             await connection.execute("select 1")
         with pytest.raises(asyncpg.UniqueViolationError):
             await client.execute("insert into entries values (1, 'x')")
         sleeping = asyncio.create_task(client.execute("select pg_sleep(60)"))
-        await until(lambda: sum(isinstance(event, AttemptStarted) for event in heard) == 6)
+        await until(lambda: sum(isinstance(event, AttemptStarted) for event in heard) == 8)
         sleeping.cancel()
         await asyncio.wait([sleeping])
     finished = attempts(heard)
-    assert [event.failed for event in finished] == [False] * 4 + [True, True]
-    assert [event.reason for event in finished[4:]] == ["UniqueViolationError", "the caller was cancelled"]
+    assert [event.failed for event in finished] == [False] * 6 + [True, True]
+    assert [event.reason for event in finished[6:]] == ["UniqueViolationError", "the caller was cancelled"]
 
 
 async def test_a_wait_for_a_connection_is_told(servers: Servers) -> None:
