@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import asyncpg
+
 from outlive.client.failures import AttemptError
 from outlive.client.plan import breaker
 from outlive.client.plan.breaker import Breaker
@@ -155,6 +157,10 @@ class Pool:
         self._turn(breaker.tried(self.breaker))
         try:
             wire = await self._open_one(deadline)
+        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
+            # The node is well, and its own words tell the caller more than an open circuit would.
+            self._turn(breaker.left(self.breaker))
+            raise
         except Exception:
             self._turn(breaker.failed(self.breaker, monotonic()))
             raise
