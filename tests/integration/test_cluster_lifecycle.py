@@ -166,6 +166,17 @@ def test_down_stops_what_a_killed_supervisor_left(lone_node: LocalCluster) -> No
     assert not [pid for pid in (left.etcd, left.patroni, left.postmaster) if pid and processes.is_alive(pid)]
 
 
+def test_stopping_what_is_left_spares_the_caller_s_other_children(lone_node: LocalCluster) -> None:
+    """A program that stops a cluster without a supervisor keeps its other processes, and their exit status."""
+    os.kill(lone_node.processes("n1").supervisor, 9)
+    eventually(lambda: supervisor_pid(lone_node.directory.node("n1")) is None)
+    with subprocess.Popen(["sleep", "60"]) as living, subprocess.Popen(["sh", "-c", "exit 7"]) as ended:
+        asyncio.run(lone_node.stop())
+        assert living.poll() is None
+        assert ended.wait(10) == 7, "its exit status was taken by somebody else"
+        living.kill()
+
+
 def test_an_interrupted_up_leaves_nothing_that_down_does_not_find(tmp_path: Path) -> None:
     """`down` right after an `up` was killed stops every supervisor, even one that has hardly been started."""
     directory = ClusterDirectory(tmp_path / "cluster")

@@ -194,7 +194,7 @@ async def _stop_orphans(files: NodeDirectory) -> None:
     postmaster = Postmaster(files.data)
     postmaster.observe(frozenset())
     if etcd.pid or patroni.pid or postmaster.pid:
-        await stopping.stop(etcd, patroni, postmaster, Journal(files.journal))
+        await stopping.stop(etcd, patroni, postmaster, Journal(files.journal), frozenset)
     files.state.unlink(missing_ok=True)
 
 

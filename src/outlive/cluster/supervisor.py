@@ -81,7 +81,8 @@ class Supervisor:
         while self._desired is not Desired.STOPPED:
             await self._turn()
             await self._wait()
-        await stopping.stop(self._etcd, self._patroni, self._postmaster, self._journal)
+        await stopping.stop(self._etcd, self._patroni, self._postmaster, self._journal, processes.reap)
+        await stopping.kill_descendants(self._journal)
         self._files.state.unlink(missing_ok=True)
         self._journal.record("supervisor-stopped", pid=os.getpid())
         await self._etcd_api.close()
@@ -90,7 +91,7 @@ class Supervisor:
     async def _turn(self) -> None:
         facts = self._observe()
         if self._desired is Desired.DRAINED and not isinstance(facts.patroni, Absent):
-            await stopping.drain(self._patroni, self._postmaster, self._journal)
+            await stopping.drain(self._patroni, self._postmaster, self._journal, processes.reap)
         for act in react(facts):
             await self._apply(act)
         self._write_state()
