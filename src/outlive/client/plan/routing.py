@@ -68,8 +68,9 @@ def route_read(
             return route_write(view)
         case Session():
             standbys = [known for known in _fit(view, preference, now) if _has_session(known, mark)]
-            if any(_is_followed(known, mark) for known in standbys) and mark.follows is not None:
-                return mark.follows.address
+            for known in standbys:
+                if _is_followed(known, mark):
+                    return known.facts.address
             return _nearest(view, [known.facts for known in standbys], preference.region, turn)
         case Bounded(max_lag_s):
             fit = _fit(view, Preference(max_lag_s, preference.region, preference.shut), now)
@@ -110,7 +111,8 @@ def _has_session(known: Observation, mark: Mark) -> bool:
 
 
 def _is_followed(known: Observation, mark: Mark) -> bool:
-    return mark.follows == Standby(known.facts.address, known.visit)
+    follows = mark.follows
+    return follows is not None and follows.visit == known.visit and follows.address == known.facts.address
 
 
 def _nearest(view: View, standbys: list[NodeFacts], region: str | None, turn: int) -> Address | Refusal:
