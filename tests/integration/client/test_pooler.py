@@ -12,6 +12,7 @@ import outlive
 from integration.client.bouncer import PROGRAM, bouncers, present
 from integration.client.servers import Servers
 from integration.client.waiting import until
+from outlive.stores import migrate
 from require import require
 
 
@@ -90,3 +91,23 @@ def test_a_setting_that_a_pooler_would_not_carry_is_refused() -> None:
     with pytest.raises(outlive.ConfigurationError, match="search_path"):
         outlive.connect("postgresql://h/db?search_path=mine", pooler=True)
     outlive.connect("postgresql://h/db?application_name=mine&sslmode=require", pooler=True)
+
+
+async def test_keys_batches_and_writers_work_through_it(through: outlive.Cluster) -> None:
+    """They ask nothing of a session: a key is found again, and a batch goes statement by statement."""
+    await migrate(through)
+    statement = "insert into entries values ($1, $2)"
+
+    async def write(tx: outlive.Transaction, number: int) -> int:
+        await tx.execute(statement, number, "a")
+        return number
+
+    for key in (outlive.new_key(), f"pooled-{outlive.new_key()}"):
+        await through.execute("truncate entries", idempotent=True)
+        assert [await through.run(write, 1, key=key) for _ in range(3)] == [1, 1, 1]
+    key = outlive.new_key()
+    receipts = [await through.batch([(statement, [2, "b"]), (statement, [3, "c"])], key=key) for _ in range(2)]
+    assert [receipt.replayed for receipt in receipts] == [False, True]
+    async with await through.writer("entries", ["id", "body"], exactly_once=True) as writer:
+        await asyncio.gather(*(writer.append(number, "d") for number in range(4, 50)))
+    assert await through.fetchval("select count(*) from entries", read="strong") == 49
