@@ -32,6 +32,13 @@ def test_reads_and_writes(db: SyncCluster) -> None:
     assert db.wait_primary().address in {node.address for node in db.topology.nodes}
 
 
+def test_a_token_carries_a_session_to_another_client(db: SyncCluster, cluster: RunningCluster) -> None:
+    """Another client with the token reads what this one wrote."""
+    db.execute("INSERT INTO synchronous VALUES (1)")
+    with outlive.sync.connect(cluster.dsn, session=db.session.token()) as other:
+        assert other.fetchval("SELECT count(*) FROM synchronous") == 1
+
+
 def test_a_transaction_commits_and_gives_a_receipt(db: SyncCluster) -> None:
     """The loop form commits once and says what the commit got."""
     for tx in db.transaction():

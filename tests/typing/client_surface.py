@@ -20,6 +20,8 @@ async def surface() -> None:
         assert_type(await db.run(_double, 4, durability="critical", idempotent=True, timeout=5.0), int)
         assert_type(await db.execute("select 1"), str)
         assert_type(await db.fetchval("select 1", read="strong"), Any)
+        assert_type(await db.fetchval("select 1", read=outlive.bounded(2)), Any)
+        assert_type(await db.session.token(), str)
         assert_type(db.topology, Topology)
         assert_type(db.primary, NodeFacts | None)
         db.on_node_lost(lambda address, reason: print(address, reason))()  # noqa: T201
