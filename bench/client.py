@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 
+from outlive.stores import migrate
 from outlive.testing import LocalCluster
 from peers import COUNTERS, PEERS, REFERENCE
 from plot import draw
@@ -51,6 +52,7 @@ async def _measure(contestants: dict[str, Operation], tasks: int, rounds: int) -
 
 
 async def _prepare(dsn: str) -> None:
+    await migrate(dsn)
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute("CREATE TABLE bench (id bigserial PRIMARY KEY, payload text NOT NULL)")

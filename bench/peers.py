@@ -151,23 +151,27 @@ async def _primary(dsn: str) -> str:
 
 @asynccontextmanager
 async def ours(dsn: str) -> AsyncIterator[Mapping[str, Operation]]:
-    """outlive: freshness routing, class, fence and key."""
+    """outlive: reads routed by freshness; writes with durability class, fence and key, which no other one has."""
     number = _counters()
 
-    async def insert_row(tx: outlive.Transaction) -> None:
-        await tx.execute(INSERT, PAYLOAD)
-
-    async def three(tx: outlive.Transaction) -> object:
+    async def three(tx: outlive.Transaction) -> None:
         counter = number()
         await tx.execute(STATEMENTS[0], PAYLOAD)
         await tx.execute(STATEMENTS[1], counter)
-        return await tx.fetchval(STATEMENTS[2], counter)
+        await tx.fetchval(STATEMENTS[2], counter)
 
-    async with outlive.connect(dsn, pool_size=POOL_SIZE) as db:
+    async def batch() -> object:
+        counter = number()
+        statements = [(STATEMENTS[0], [PAYLOAD]), (STATEMENTS[1], [counter]), (STATEMENTS[2], [counter])]
+        return await db.batch(statements, key=outlive.new_key())
+
+    async with outlive.connect(dsn, pool_size=POOL_SIZE) as db, await db.writer("bench", ["payload"]) as writer:
         yield {
             "select": lambda: db.fetchval(SELECT),
-            "insert": lambda: db.run(insert_row),
-            "transaction": lambda: db.run(three),
+            "insert": lambda: db.batch([(INSERT, [PAYLOAD])], key=outlive.new_key()),
+            "transaction": lambda: db.run(three, key=outlive.new_key()),
+            "batch": batch,
+            "append": lambda: writer.append(PAYLOAD),
         }
 
 
