@@ -163,12 +163,11 @@ def _held() -> tuple[int, int]:
     return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_import_is_quick_and_light() -> None:
-    """`import outlive` brings no command-line or HTTP library, and takes under 150 ms of a processor (best of five)."""
+def test_import_is_light() -> None:
+    """`import outlive` brings none of the libraries of the command line, of HTTP or of an adapter."""
     program = (
-        "import time; began = time.process_time(); import outlive, sys; took = time.process_time() - began;"
-        "heavy = {'typer', 'rich', 'httpx', 'pydantic', 'yaml', 'psycopg'} & set(sys.modules);"
-        "assert not heavy, heavy; print(took)"
+        "import outlive, sys;"
+        "heavy = {'typer', 'rich', 'httpx', 'pydantic', 'yaml', 'psycopg', 'sqlalchemy'} & set(sys.modules);"
+        "assert not heavy, heavy"
     )
-    took = [float(subprocess.check_output([sys.executable, "-c", program])) for _ in range(5)]
-    assert min(took) < 0.15
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
