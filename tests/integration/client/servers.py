@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -160,6 +161,18 @@ class Servers:
     async def follow_live(self, name: str, primary: str) -> None:
         """Point a running standby at its primary."""
         await self.configure(name, primary_conninfo=self._source(name, primary))
+
+    async def fail_over(self) -> str:
+        """Promote the standby that has received most, as Patroni does, and let the other follow; the new primary.
+
+        With quorum commit either may be ahead, and one that is ahead of the new primary could not follow it.
+        """
+        received = {name: await self.sql(name, "select pg_last_wal_receive_lsn() - '0/0'") for name in ("n2", "n3")}
+        other, new = sorted(received, key=lambda name: str(received[name]).zfill(30))
+        await asyncio.to_thread(self.promote, new)
+        await self.follow_live(other, new)
+        await self.configure(new, synchronous_standby_names=f"ANY 1 ({other})")
+        return new
 
     def destroy(self) -> None:
         """Kill whatever runs and remove the data."""

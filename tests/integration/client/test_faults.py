@@ -70,9 +70,7 @@ async def test_a_killed_primary_costs_nothing_acknowledged(doomed: Servers) -> N
     """Writers go on at the promoted standby; nothing acknowledged is missing there."""
     async with load_on(doomed) as load:
         doomed.kill("n1")
-        await asyncio.to_thread(doomed.promote, "n2")
-        await doomed.follow_live("n3", "n2")
-        await doomed.configure("n2", synchronous_standby_names="ANY 1 (n3)")
+        await doomed.fail_over()
         await load.more(200)
         assert load.unknown <= 4
 
@@ -95,16 +93,14 @@ async def test_a_thawed_old_primary_gets_no_write(doomed: Servers) -> None:
     """After a freeze, a promotion and a thaw there are two primaries; only the newer one is written to."""
     async with load_on(doomed) as load:
         doomed.freeze("n1")
-        await asyncio.to_thread(doomed.promote, "n2")
-        await doomed.follow_live("n3", "n2")
-        await doomed.configure("n2", synchronous_standby_names="ANY 1 (n3)")
+        successor = await doomed.fail_over()
         await load.more(100)
         doomed.thaw("n1")
         await until(lambda: len(load.db.topology.nodes) == 3)
         await load.more(100)
         assert (await load.db.wait_primary()).timeline == 2
     old = await doomed.sql("n1", "select count(*) from entries")
-    new = await doomed.sql("n2", "select count(*) from entries")
+    new = await doomed.sql(successor, "select count(*) from entries")
     assert isinstance(old, int)
     assert isinstance(new, int)
     assert new >= old + 200 - 8
