@@ -20,7 +20,7 @@ check: format-check lint types layers docs test  ## Everything that must be gree
 
 .PHONY: test test-faults unit
 test: venv  ## All tests, real failovers included; ARGS="-k lease -x"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 test-faults: venv  ## The tests under faults in full: a thousand operations, cut COMMITs, failovers
 	@OUTLIVE_FAULTS=full $(BIN)/python -m pytest tests/integration/client/test_exactly_once.py \
 	  tests/integration/client/test_batch.py tests/integration/client/test_writer.py \
