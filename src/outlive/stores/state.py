@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlive.client.cluster import Cluster
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
+from outlive.stores.histories import Histories
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
 
 
@@ -19,3 +20,4 @@ class AgentState:
         self, db: Cluster, *, max_value_bytes: int = MAX_VALUE_BYTES, timeout_s: float = WRITE_TIMEOUT_S
     ) -> None:
         self.conversations = Conversations(Statements(db, timeout_s), max_value_bytes)
+        self.histories = Histories(Statements(db, timeout_s), max_value_bytes)

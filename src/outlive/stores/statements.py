@@ -46,6 +46,11 @@ class Statements:
         with typed_refusals():
             return await self.db.fetchrow(sql, *args, read="strong", timeout=self.timeout_s)
 
+    async def read_all(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Read all rows of a query that bounds them itself; shows every acknowledged write."""
+        with typed_refusals():
+            return await self.db.fetch(sql, *args, read="strong", timeout=self.timeout_s)
+
 
 async def _fetchrow(tx: Transaction, sql: str, *args: Any) -> asyncpg.Record | None:
     return await tx.fetchrow(sql, *args)
