@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import outlive.stores
 from outlive.stores.queries import known_migrations, queries
 
 
@@ -12,7 +15,9 @@ def test_migrations_are_numbered_from_one_without_a_hole() -> None:
     assert [migration.version for migration in known_migrations()] == list(range(1, len(known_migrations()) + 1))
 
 
-@pytest.mark.parametrize("room", ["conversations", "migrations"])
+@pytest.mark.parametrize(
+    "room", sorted(path.stem for path in Path(outlive.stores.__file__).parent.glob("sql/queries/*.sql"))
+)
 def test_every_query_has_a_sentence_above_it(room: str) -> None:
     """A named query says what it does."""
     assert queries(room)
