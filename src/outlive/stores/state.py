@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlive.client.cluster import Cluster
+from outlive.stores.app_sessions import AppSessions
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.histories import Histories
@@ -21,3 +22,4 @@ class AgentState:
     ) -> None:
         self.conversations = Conversations(Statements(db, timeout_s), max_value_bytes)
         self.histories = Histories(Statements(db, timeout_s), max_value_bytes)
+        self.app_sessions = AppSessions(Statements(db, timeout_s), max_value_bytes)
