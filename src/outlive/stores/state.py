@@ -7,6 +7,7 @@ from outlive.stores.app_sessions import AppSessions
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.histories import Histories
+from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
 
 
@@ -22,4 +23,5 @@ class AgentState:
     ) -> None:
         self.conversations = Conversations(Statements(db, timeout_s), max_value_bytes)
         self.histories = Histories(Statements(db, timeout_s), max_value_bytes)
+        self.shared = SharedConversations(Statements(db, timeout_s), max_value_bytes)
         self.app_sessions = AppSessions(Statements(db, timeout_s), max_value_bytes)
