@@ -26,7 +26,8 @@ from outlive.client.cluster import Cluster
 from outlive.client.dsn import Dsn
 from outlive.client.running import inside
 from outlive.client.session import Session
-from outlive.client.transaction import Transaction, Transactions
+from outlive.client.transaction import Transaction
+from outlive.client.transactions import Transactions
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Receipt
 from outlive.model.topology import Address, NodeFacts, Topology

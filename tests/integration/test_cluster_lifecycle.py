@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -195,11 +196,13 @@ def test_an_interrupted_up_leaves_nothing_that_down_does_not_find(tmp_path: Path
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     """`up` on a kept port that another program holds says which, and starts nothing."""
     local = LocalCluster(tmp_path / "cluster", nodes=1)
-    spec, _ = make_or_load(local.directory, Wish(nodes=1))
-    taken = spec.nodes[0].ports.postgres
+    spec, secrets = make_or_load(local.directory, Wish(nodes=1))
     with socket.socket() as other:
-        other.bind(("127.0.0.1", taken))
+        other.bind(("127.0.0.1", 0))
         other.listen()
+        taken = other.getsockname()[1]
+        node = replace(spec.nodes[0], ports=replace(spec.nodes[0].ports, postgres=taken))
+        local.directory.write(replace(spec, nodes=(node,)), secrets)
         refused = outlive("up", directory=local.directory.root)
     assert refused.returncode == 2
     assert f"port {taken}, kept for PostgreSQL of n1" in refused.stderr

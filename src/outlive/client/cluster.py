@@ -32,7 +32,8 @@ from outlive.client.plan.retry import Phase
 from outlive.client.plan.topology import Primary
 from outlive.client.session import Session
 from outlive.client.source import Source
-from outlive.client.transaction import Terms, Transaction, Transactions
+from outlive.client.transaction import Terms, Transaction
+from outlive.client.transactions import Transactions
 from outlive.client.wire import CANCELLED, Wire
 from outlive.errors import ConfigurationError
 from outlive.model.deadline import Deadline
