@@ -5,6 +5,8 @@ fence, the key, an EXECUTE for each statement, and COMMIT. Only the arguments ar
 text of the caller's SQL ever stands beside them. What can't be said like that goes the ordinary way, statement by
 statement: an argument without an exact constant, a key that is taken, a key's table or day that is missing.
 
+A single statement with a key needs neither BEGIN nor COMMIT nor constants: see `plan/single.py`.
+
 Source: PostgreSQL documentation, "Extended Query": statements prepared in the protocol can be run with EXECUTE.
 """
 
@@ -26,15 +28,20 @@ from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import FENCE
 from outlive.client.plan.literals import literal
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
+from outlive.client.plan.single import can_carry_a_key, with_key
+from outlive.client.plan.synchronous import InForce
+from outlive.client.plan.topology import Primary
 from outlive.client.transaction import Terms, Transaction
 from outlive.client.uninterrupted import uninterrupted
 from outlive.client.wire import CANCELLED, DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError
-from outlive.model.durability import Receipt
+from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
 from outlive.system import monotonic
 
 Statement = tuple[str, Sequence[object]]
+Message = tuple[object, ...]
+"""A text of SQL, and the arguments that travel apart from it."""
 
 MAX_PREPARED = 100
 """Statements that a connection keeps prepared for batches."""
@@ -96,7 +103,7 @@ async def _one_by_one(nodes: Nodes, terms: Terms, attempts: Attempts, statements
 class _Attempt(Transaction):
     """One message that begins, does everything and commits."""
 
-    __slots__ = ()
+    __slots__ = ("_is_single",)
 
     async def send(self, statements: Sequence[Statement]) -> bool:
         """Send it: `receipt` is set if it was acknowledged, else another attempt is due; False: not this way."""
@@ -104,16 +111,17 @@ class _Attempt(Transaction):
         wire, phase = None, Phase.CONNECT
         try:
             self._primary = primary = await self._target()
+            self._is_single = self._fits(primary, statements)
             wire = await self._nodes.acquire(primary.address, self._attempts.deadline)
             self._start_timer(wire)
             phase = Phase.BEGIN
-            calls = await _calls(wire, statements)
-            if calls is None:
+            message = await self._message(wire, primary, statements)
+            if message is None:
                 self._attempts.abandoned(wire, "it has to go statement by statement")
                 self._release(wire)
                 return False
             phase = Phase.COMMIT
-            await self._exchange(wire, f"{self._begin_message(primary)};{self._claim()}{calls}COMMIT")
+            await self._exchange(wire, *message)
         except Exception as error:
             return await self._failed(error, phase, wire)
         except BaseException:
@@ -126,11 +134,30 @@ class _Attempt(Transaction):
             raise asyncio.CancelledError
         return True
 
+    def _fits(self, primary: Primary, statements: Sequence[Statement]) -> bool:
+        """Whether the server can do all of it as one statement, acknowledged as the session's own default says."""
+        terms = self._terms
+        plain = terms.durability is Durability.CRITICAL and terms.isolation is None and _names(primary) is not None
+        return terms.key is not None and plain and len(statements) == 1 and can_carry_a_key(statements[0][0])
+
     def _claim(self) -> str:
         return "" if self._terms.key is None else f"{self._terms.key.claim_or_fail};"
 
-    async def _exchange(self, wire: Wire, message: str) -> None:
-        await uninterrupted(wire.connection.execute(message), self._interrupt)
+    async def _message(self, wire: Wire, primary: Primary, statements: Sequence[Statement]) -> Message | None:
+        """What does it all, None if nothing can."""
+        if self._is_single:
+            (sql, args), key, names = statements[0], self._terms.key, _names(primary)
+            assert key is not None
+            assert names is not None
+            wire.note(sql)
+            (await _prepared(wire, sql)).check(args)
+            text = with_key(sql, len(args), key.table, primary.facts.timeline, names)
+            return text, *args, key.value, key.request
+        calls = await _calls(wire, statements)
+        return None if calls is None else (f"{self._begin_message(primary)};{self._claim()}{calls}COMMIT",)
+
+    async def _exchange(self, wire: Wire, *message: object) -> None:
+        await uninterrupted(wire.connection.execute(*message), self._interrupt)
         if wire.unreplicated:
             raise AttemptError(AttemptFailure(Phase.COMMIT, FailureKind.UNREPLICATED, UNREPLICATED))
         self.receipt = self._receipt()
@@ -142,7 +169,7 @@ class _Attempt(Transaction):
         self.unanswered = failure is not None and failure.outcome is Outcome.UNKNOWN
         if self._interrupted and not self.unanswered:
             raise asyncio.CancelledError from error
-        if failure is None and self._of_key(error):
+        if failure is None and (self._of_key(error) or (self._is_single and isinstance(error, asyncpg.PostgresError))):
             return False
         if isinstance(error, asyncpg.InvalidSQLStatementNameError) and wire is not None:
             # Somebody deallocated what was prepared: prepare it again.
@@ -172,6 +199,11 @@ class _Attempt(Transaction):
         self._timer = asyncio.get_running_loop().call_later(remaining_s, wire.cut, DEADLINE_CAME)
 
 
+def _names(primary: Primary) -> str | None:
+    """The synchronous setting that has to be in force, None if none is."""
+    return primary.synchronous.names if isinstance(primary.synchronous, InForce) else None
+
+
 def _of_fence(error: Exception) -> bool:
     if not isinstance(error, asyncpg.PostgresError):
         return False
@@ -186,14 +218,22 @@ class Prepared:
     parameters: tuple[str, ...]
     handle: Any
 
-    def call(self, args: Sequence[object]) -> str | None:
-        """The EXECUTE with these arguments, None if one of them has no constant.
+    def check(self, args: Sequence[object]) -> None:
+        """Count the arguments.
 
         Raises:
             ConfigurationError: there are more or fewer of them than the statement takes.
         """
         if len(args) != len(self.parameters):
             raise ConfigurationError(f"the statement takes {len(self.parameters)} arguments, {len(args)} were given")
+
+    def call(self, args: Sequence[object]) -> str | None:
+        """The EXECUTE with these arguments, None if one of them has no constant.
+
+        Raises:
+            ConfigurationError: there are more or fewer of them than the statement takes.
+        """
+        self.check(args)
         constants = list(starmap(literal, zip(args, self.parameters, strict=True)))
         texts = [constant for constant in constants if constant is not None]
         if len(texts) < len(constants):

@@ -2,8 +2,9 @@
 
 The first messages of a connection have no type: a request for encryption, or the startup itself. Every later one is
 a type, a length that counts itself, and a body. What is encrypted passes through unread. A COMMIT is found in a
-simple query, among other statements too, and in the execution of a portal that was bound to a parsed one. It is
-found by its words, so a literal that holds `; commit;` is taken for one.
+simple query, among other statements too, and in the execution of a portal that was bound to a parsed one. A single
+statement that carries its key commits by itself, and counts as one too. It is found by its words, so a literal that
+holds `; commit;` is taken for one.
 
 Source: PostgreSQL documentation, "Message Formats".
 """
@@ -19,6 +20,7 @@ _ENDS = re.compile(
     rb"(?:^|;)\s*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?\s*(?:;|$)", re.IGNORECASE
 )
 _COMMENTS = re.compile(rb"/\*.*?\*/|--[^\n]*", re.DOTALL)
+_CARRIES_A_KEY = b'WITH "outlive claim" AS'
 _COMMITTED = (b"COMMIT\0", b"ROLLBACK\0")
 
 
@@ -40,7 +42,9 @@ class Exchange:
         self._opaque = False
         self._negotiating = 0
         self._statements: set[bytes] = set()
+        self._keyed: set[bytes] = set()
         self._portals: set[bytes] = set()
+        self._by_itself = False
 
     def requests(self, data: bytes) -> Iterator[Piece]:
         """The whole messages of the client that `data` completes."""
@@ -52,7 +56,8 @@ class Exchange:
         """The whole messages of the server that `data` completes."""
         self._answers += data
         while message := self._answer():
-            yield Piece(message, message[:1] == b"C" and message[5:] in _COMMITTED)
+            yield Piece(message, message[:1] == b"C" and (self._by_itself or message[5:] in _COMMITTED))
+            self._by_itself &= message[:1] != b"Z"
 
     def _request(self) -> bytes:
         if not self._started and self._requests and self._requests[0] != 0:
@@ -84,10 +89,12 @@ class Exchange:
                 return is_commit(body[:-1])
             case b"P":
                 name, sql, *_ = body.split(b"\0", 2)
-                _mark(self._statements, name, marked=is_commit(sql))
+                _mark(self._statements, name, marked=is_commit(sql) or sql.startswith(_CARRIES_A_KEY))
+                _mark(self._keyed, name, marked=sql.startswith(_CARRIES_A_KEY))
             case b"B":
                 portal, statement, *_ = body.split(b"\0", 2)
                 _mark(self._portals, portal, marked=statement in self._statements)
+                self._by_itself = statement in self._keyed
             case b"E":
                 return body.partition(b"\0")[0] in self._portals
         return False

@@ -79,6 +79,47 @@ async def test_one_round_trip(proxied: outlive.Cluster, proxy: FaultProxy, key: 
     assert min(trips) == 1  # the monitor's own questions count too
 
 
+@pytest.mark.parametrize("key", ["uuid", "text"])
+async def test_a_single_statement_with_its_key_takes_one_round_trip(
+    proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy, key: str
+) -> None:
+    """The server runs both as one statement, whatever the arguments are."""
+    await ready.execute("create table spans (id bigint, span interval)")
+    trips = []
+    for number in range(10):
+        made = outlive.new_key() if key == "uuid" else str(uuid4())
+        before = proxy.round_trips
+        await proxied.batch([("insert into spans values ($1, $2)", [number, timedelta(hours=number)])], key=made)
+        trips.append(proxy.round_trips - before)
+    assert min(trips) == 1  # the monitor's own questions count too
+    assert await ready.fetchval("select sum(span) from spans", read="strong") == timedelta(hours=45)
+    await ready.execute("drop table spans")
+
+
+async def test_a_single_statement_under_cut_commits_is_applied_once(
+    proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy
+) -> None:
+    """A constraint of the table's own, which the repetition meets first, is not taken for the caller's error."""
+    await ready.execute("create unique index on entries (id)")
+    proxy.cut_commit("before", probability=0.2)
+    proxy.cut_commit("after", probability=0.25)
+    receipts = [await proxied.batch([(INSERT, [n, "a"])], key=outlive.new_key()) for n in range(100)]
+    assert await entries(ready) == [(n, "a") for n in range(100)]
+    assert {True, False} == {receipt.replayed for receipt in receipts}
+    assert min(proxy.cuts["before"], proxy.cuts["after"]) > 3
+
+
+async def test_a_single_statement_is_refused_for_its_own_faults(ready: outlive.Cluster) -> None:
+    """The caller's error passes through with nothing applied, and the key stays free."""
+    key = outlive.new_key()
+    with pytest.raises(outlive.ConfigurationError, match="takes 2 arguments, 1 were given"):
+        await ready.batch([(INSERT, [1])], key=key)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await ready.batch([("insert into entries values (1 / $1::int, 'a')", [0])], key=key)
+    assert not (await ready.batch([(INSERT, [1, "a"])], key=key)).replayed
+    assert await entries(ready) == [(1, "a")]
+
+
 async def test_batches_under_cut_commits_are_applied_once(
     proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy
 ) -> None:

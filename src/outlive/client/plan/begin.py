@@ -27,7 +27,7 @@ def begin_message(
 ) -> str:
     """The message's text; `synchronous_names` is the setting that has to be in force, None for any."""
     begin = f"BEGIN ISOLATION LEVEL {isolation.replace('_', ' ').upper()}" if isolation else "BEGIN"
-    return f"{begin};SET LOCAL synchronous_commit = {synchronous_commit};{_fence(timeline, synchronous_names)}"
+    return f"{begin};SET LOCAL synchronous_commit = {synchronous_commit};{fence(timeline, synchronous_names)}"
 
 
 def quoted(text: str) -> str:
@@ -43,7 +43,8 @@ def quoted(text: str) -> str:
     return f"E'{escaped}'" if "\\" in text else f"'{escaped}'"
 
 
-def _fence(timeline: Timeline, synchronous_names: str | None) -> str:
+def fence(timeline: Timeline, synchronous_names: str | None) -> str:
+    """A query that gives 0 on the one primary that is meant, and fails with our words anywhere else."""
     segment = "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())"
     found = f"pg_catalog.substr({segment}, 1, 8)"
     refusals = f"WHEN {found} COLLATE \"C\" < '{timeline:08X}' THEN '{FENCE}timeline ' || {found}"

@@ -27,6 +27,9 @@ from outlive.errors import ConfigurationError, KeyExpiredError, UnstorableError
 MAX_KEY_LENGTH = 500
 MAX_RESULT_BYTES = 8 * 1024 * 1024
 
+KEY_TYPES = {"outlive.keys": "pg_catalog.uuid", "outlive.text_keys": "pg_catalog.text"}
+"""The tables of keys, and what a key is in each."""
+
 CLAIMED = "INSERT 0 1"
 """The answer to a claim of a key that was free."""
 
