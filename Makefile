@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?=
-SOURCES := src tests docs bench
+SOURCES := src tests docs bench examples
 
 ##@ Use it
 .PHONY: demo

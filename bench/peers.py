@@ -162,7 +162,11 @@ async def ours(dsn: str) -> AsyncIterator[Mapping[str, Operation]]:
 
     async def batch() -> object:
         counter = number()
-        statements = [(STATEMENTS[0], [PAYLOAD]), (STATEMENTS[1], [counter]), (STATEMENTS[2], [counter])]
+        statements: list[tuple[str, list[object]]] = [
+            (STATEMENTS[0], [PAYLOAD]),
+            (STATEMENTS[1], [counter]),
+            (STATEMENTS[2], [counter]),
+        ]
         return await db.batch(statements, key=outlive.new_key())
 
     async with outlive.connect(dsn, pool_size=POOL_SIZE) as db, await db.writer("bench", ["payload"]) as writer:
