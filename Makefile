@@ -51,10 +51,12 @@ bench-client: venv  ## The client beside other ways to PostgreSQL, in one run; A
 	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python bench/client.py $(ARGS)
 
+.PHONY: bench-faults
+bench-faults: venv  ## Faults on a cluster under load, what was lost and for how long; ARGS="--fault node"
+	@$(BIN)/python bench/faults.py $(ARGS)
+
 ##@ Keep house
-.PHONY: pins figures clean help
-figures: venv  ## Measure the README's figures anew: a quarter of an hour
-	@$(BIN)/python tools/figures
+.PHONY: pins clean help
 pins:  ## Renew constraints.txt: the newest versions that pyproject.toml allows
 	@tools/pins
 clean:  ## Remove what was built, the virtual environment too; a cluster's data stays

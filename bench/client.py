@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -24,6 +25,8 @@ from slices import Figure, Operation, compare
 
 TASKS = (1, 8, 32)
 OPERATIONS = ("select", "insert", "transaction", "batch", "append")
+DOCS = Path(__file__).parents[1] / "docs/explanation"
+MARKS = re.compile(r"(<!-- speed: .*? -->\n).*?(<!-- /speed -->)", re.DOTALL)
 Results = dict[str, dict[int, dict[str, Figure]]]
 
 
@@ -74,6 +77,23 @@ def show(results: Results) -> str:
     return "\n".join(lines)
 
 
+def table(results: Results) -> str:
+    """The same for a page: a line an operation and number of tasks, a column a contestant."""
+    names = list(PEERS)
+    lines = [f"| operation | tasks | {' | '.join(names)} | outlive, a second |", f"{'|---' * (len(names) + 3)}|"]
+    for operation, by_tasks in results.items():
+        for tasks, figures in by_tasks.items():
+            ratios = [f"{figures[name].ratio:.2f}" if name in figures else "" for name in names]
+            lines.append(f"| {operation} | {tasks} | {' | '.join(ratios)} | {figures['outlive'].per_second:,.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _document(results: Results) -> None:
+    page = DOCS / "performance.md"
+    page.write_text(MARKS.sub(lambda marks: f"{marks[1]}{table(results)}{marks[2]}", page.read_text()))
+    draw(results, REFERENCE, DOCS / "client-speed.svg")
+
+
 async def _main(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="outlive-bench-") as scratch:
         Path(scratch).chmod(0o755)
@@ -87,6 +107,8 @@ async def _main(arguments: argparse.Namespace) -> None:
     if arguments.json:
         plain = {name: {n: {p: asdict(f) for p, f in fs.items()} for n, fs in b.items()} for name, b in results.items()}
         arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
+    if arguments.docs:
+        _document(results)
     if arguments.svg:
         draw(results, REFERENCE, arguments.svg)
 
@@ -96,5 +118,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=30, help="rounds of 0.1 s a contestant (default 30)")
     parser.add_argument("--tasks", type=int, nargs="+", default=list(TASKS), help="how many tasks at once")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--docs", action="store_true", help="write table and picture into the documentation")
     parser.add_argument("--svg", type=Path, help="draw them to this file")
     asyncio.run(_main(parser.parse_args()))

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from functools import wraps
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from outlive.client import cluster as asynchronous
 from outlive.client.cluster import Cluster
@@ -31,6 +31,9 @@ from outlive.client.transactions import Transactions
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Receipt
 from outlive.model.topology import Address, NodeFacts, Topology
+
+if TYPE_CHECKING:
+    from outlive.client.coalesce import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,6 +108,10 @@ class SyncTransaction:
     fetchval = _through(Transaction.fetchval)
     execute = _through(Transaction.execute)
     executemany = _through(Transaction.executemany)
+    copy_records_to_table = _through(Transaction.copy_records_to_table)
+    copy_to_table = _through(Transaction.copy_to_table)
+    copy_from_table = _through(Transaction.copy_from_table)
+    copy_from_query = _through(Transaction.copy_from_query)
 
     def after_commit(self, callback: Callable[[], object]) -> None:
         """See `outlive.Transaction.after_commit`; `callback` is called on the client's thread."""
@@ -154,6 +161,27 @@ class SyncSession:
     token = _through(Session.token)
 
 
+class SyncWriter:
+    """A coalescing writer for programs without asyncio: rows of threads that append at once go together."""
+
+    def __init__(self, portal: Portal, inner: Writer) -> None:
+        self._portal, self._inner = portal, inner
+
+    def append(self, *values: object, timeout: float | None = None) -> Receipt:
+        """See `Writer.append` of `outlive.client.coalesce`."""
+        return self._portal.call(self._inner.append(*values, timeout=timeout))
+
+    def close(self) -> None:
+        """Wait until every row has its answer; may be called twice."""
+        self._portal.call(self._inner.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class SyncCluster:
     """`outlive.Cluster` for programs without asyncio; made by `connect`. Its calls take and return the same."""
 
@@ -164,6 +192,8 @@ class SyncCluster:
     fetchrow = _through(Cluster.fetchrow)
     fetchval = _through(Cluster.fetchval)
     execute = _through(Cluster.execute)
+    executemany = _through(Cluster.executemany)
+    copy_records_to_table = _through(Cluster.copy_records_to_table)
     wait_primary = _through(Cluster.wait_primary)
     batch = _through(Cluster.batch)
     expire_keys = _through(Cluster.expire_keys)
@@ -199,6 +229,10 @@ class SyncCluster:
             done.cancel()
             raise
         return done.result()
+
+    def writer(self, table: str, columns: Sequence[str], **options: Any) -> SyncWriter:
+        """See `outlive.Cluster.writer`."""
+        return SyncWriter(self._portal, self._portal.call(self._inner.writer(table, columns, **options)))
 
     @property
     def session(self) -> SyncSession:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -30,6 +31,37 @@ def test_reads_and_writes(db: SyncCluster) -> None:
     assert db.fetchval("SELECT number FROM synchronous", read="strong") == 1
     assert [row["number"] for row in db.fetch("SELECT number FROM synchronous", read="strong")] == [1]
     assert db.wait_primary().address in {node.address for node in db.topology.nodes}
+
+
+def test_many_rows_at_once(db: SyncCluster) -> None:
+    """Rows by `executemany` and by COPY, each all or nothing."""
+    db.executemany("INSERT INTO synchronous VALUES ($1)", [(1,), (2,)])
+    assert db.copy_records_to_table("synchronous", records=[(3,), (4,)]) == "COPY 2"
+    with pytest.raises(asyncpg.UniqueViolationError):
+        db.copy_records_to_table("synchronous", records=[(5,), (1,)])
+    assert db.fetchval("SELECT array_agg(number ORDER BY number) FROM synchronous", read="strong") == [1, 2, 3, 4]
+
+
+def test_threads_share_a_writers_commits(db: SyncCluster) -> None:
+    """Each row has the receipt of the commit that it went with, and a bad one fails alone."""
+    with db.writer("synchronous", ["number"]) as writer, ThreadPoolExecutor(8) as threads:
+        receipts = list(threads.map(writer.append, range(40)))
+        with pytest.raises(asyncpg.UniqueViolationError):
+            writer.append(7)
+    assert all(receipt.synchronous_standbys for receipt in receipts)
+    assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 40
+
+
+def test_a_tables_content_is_copied_out_and_in(db: SyncCluster, tmp_path: Path) -> None:
+    """By a query, by a table's name, and back from a file."""
+    db.executemany("INSERT INTO synchronous VALUES ($1)", [(1,), (2,)])
+    for tx in db.transaction():
+        with tx:
+            tx.copy_from_query("SELECT number + $1 FROM synchronous", 10, output=tmp_path / "query")
+            tx.copy_from_table("synchronous", output=tmp_path / "table")
+            tx.copy_to_table("synchronous", source=tmp_path / "query")
+    assert (tmp_path / "table").read_text() == "1\n2\n"
+    assert db.fetchval("SELECT array_agg(number ORDER BY number) FROM synchronous", read="strong") == [1, 2, 11, 12]
 
 
 def test_a_token_carries_a_session_to_another_client(db: SyncCluster, cluster: RunningCluster) -> None:

@@ -16,25 +16,22 @@ from uuid import UUID
 
 import asyncpg
 
+from outlive.client import bare, options, running, statement
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
-from outlive.client import options, running, statement
 from outlive.client import pooler as through_a_pooler
 from outlive.client.attempts import Attempts
 from outlive.client.claims import expire
-from outlive.client.failures import diagnose
 from outlive.client.nodes import Limits, Nodes
 from outlive.client.options import DegradedName, DurabilityName
 from outlive.client.plan.begin import Isolation
 from outlive.client.plan.keys import Key, checked_key
 from outlive.client.plan.requests import NO_REQUEST, request_hash, statements_hash
-from outlive.client.plan.retry import Phase
 from outlive.client.plan.topology import Primary
 from outlive.client.session import Session
 from outlive.client.source import Source
 from outlive.client.transaction import Terms, Transaction
 from outlive.client.transactions import Transactions
-from outlive.client.wire import CANCELLED, Wire
 from outlive.errors import ConfigurationError
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Durability, Receipt
@@ -213,6 +210,34 @@ class Cluster:
             nodes, attempts, lambda connection: connection.execute(sql, *args), sql, degraded=self._degraded
         )
 
+    async def executemany(
+        self,
+        sql: str,
+        rows: Iterable[Sequence[object]],
+        *,
+        idempotent: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Execute a statement once for each row of arguments, all of them in one transaction; otherwise as `run`."""
+        await self.run(_executemany, sql, list(rows), idempotent=idempotent, timeout=timeout)
+
+    async def copy_records_to_table(
+        self,
+        table: str,
+        *,
+        records: Iterable[Sequence[object]],
+        columns: Sequence[str] | None = None,
+        schema_name: str | None = None,
+        idempotent: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
+    ) -> str:
+        """COPY rows into a table, all of them in one transaction; otherwise as `run`.
+
+        They are held in memory, as a retry needs them again. `tx.copy_records_to_table` takes them as they come.
+        """
+        options_of_copy = (list(records), columns, schema_name)
+        return await self.run(_copy_records, table, *options_of_copy, idempotent=idempotent, timeout=timeout)
+
     def transaction(
         self,
         *,
@@ -354,19 +379,8 @@ class Cluster:
         """A driver's connection to the primary. Nothing done on it is retried; its session is reset afterwards."""
         nodes = self._running()
         attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=False)
-        wire = await _take_writer(nodes, attempts)
-        try:
-            yield wire.connection
-        except Exception:
-            await wire.reset()
-            raise
-        except BaseException:
-            wire.cut(CANCELLED)
-            raise
-        else:
-            await wire.reset()
-        finally:
-            nodes.release(wire)
+        async with bare.connection(nodes, attempts) as connection:
+            yield connection
 
     @property
     def session(self) -> Session:
@@ -432,17 +446,15 @@ async def _execute(tx: Transaction, sql: str, *args: object) -> str:
     return await tx.execute(sql, *args)
 
 
-async def _take_writer(nodes: Nodes, attempts: Attempts) -> Wire:
-    while True:
-        await attempts.next()
-        try:
-            primary = await nodes.primary(attempts.deadline)
-            wire = await nodes.acquire(primary.address, attempts.deadline)
-        except Exception as error:
-            attempts.failed(error, diagnose(error, Phase.CONNECT, None), None)
-        except BaseException:
-            attempts.abandoned(None, CANCELLED)
-            raise
-        else:
-            attempts.succeeded(wire)
-            return wire
+async def _executemany(tx: Transaction, sql: str, rows: Sequence[Sequence[object]]) -> None:
+    await tx.executemany(sql, rows)
+
+
+async def _copy_records(
+    tx: Transaction,
+    table: str,
+    records: Sequence[Sequence[object]],
+    columns: Sequence[str] | None,
+    schema_name: str | None,
+) -> str:
+    return await tx.copy_records_to_table(table, records=records, columns=columns, schema_name=schema_name)

@@ -89,6 +89,34 @@ class Transaction:
         """Execute a statement once for each row of arguments."""
         return self._connection(sql).executemany(sql, rows)  # type: ignore[no-any-return]
 
+    def copy_records_to_table(
+        self,
+        table: str,
+        *,
+        records: Iterable[Sequence[object]],
+        columns: Sequence[str] | None = None,
+        schema_name: str | None = None,
+    ) -> Awaitable[str]:
+        """COPY rows into a table; the answer is the command tag."""
+        copy = self._held().connection.copy_records_to_table
+        return copy(table, records=records, columns=columns, schema_name=schema_name)  # type: ignore[no-any-return]
+
+    def copy_to_table(self, table: str, /, *, source: Any, **options: Any) -> Awaitable[str]:
+        """COPY the content of a file, or what an asynchronous iterator of bytes gives, into a table; asyncpg's options.
+
+        A retry reads `source` again, so it is to be made anew in the block.
+        """
+        return self._held().connection.copy_to_table(table, source=source, **options)  # type: ignore[no-any-return]
+
+    def copy_from_table(self, table: str, /, *, output: Any, **options: Any) -> Awaitable[str]:
+        """COPY a table's content to a file or a coroutine function of bytes; asyncpg's options."""
+        return self._held().connection.copy_from_table(table, output=output, **options)  # type: ignore[no-any-return]
+
+    def copy_from_query(self, sql: str, /, *args: object, output: Any, **options: Any) -> Awaitable[str]:
+        """COPY a query's result to a file or a coroutine function of bytes; asyncpg's options."""
+        connection = self._connection(sql)
+        return connection.copy_from_query(sql, *args, output=output, **options)  # type: ignore[no-any-return]
+
     def after_commit(self, callback: Callable[[], object]) -> None:
         """Call `callback()` once the commit is acknowledged, and await what it returns if that can be awaited.
 

@@ -29,6 +29,7 @@ from outlive.history.operations import (
     TurnAcknowledged,
 )
 from outlive.history.verdict import Verdict
+from outlive.history.writes import WritesVerdict, check_writes
 
 __all__ = [
     "AlteredToolCall",
@@ -55,5 +56,7 @@ __all__ = [
     "TurnAcknowledged",
     "UnexpectedTurn",
     "Verdict",
+    "WritesVerdict",
     "check",
+    "check_writes",
 ]

@@ -62,6 +62,11 @@ class LocalCluster:
         spec, _ = self.directory.load()
         return any(supervisor_pid(files) for _, files in self.directory.nodes(spec))
 
+    def nodes(self) -> tuple[str, ...]:
+        """The names of its nodes, witnesses included."""
+        spec, _ = self.directory.load()
+        return tuple(node.name for node in spec.nodes)
+
     async def facts(self) -> ClusterFacts:
         """What every node says of itself now."""
         spec, secrets = self.directory.load()
@@ -121,6 +126,12 @@ class LocalCluster:
         """SIGSTOP Patroni and every process of PostgreSQL; returns the call that lets them go on."""
         found = self.processes(node)
         stopped = (found.patroni, found.postmaster, *found.others)
+        _signal(signal.SIGSTOP, *stopped)
+        return lambda: _signal(signal.SIGCONT, *stopped)
+
+    def freeze_etcd(self) -> Callable[[], None]:
+        """SIGSTOP etcd of every node; returns the call that lets it go on."""
+        stopped = tuple(self.processes(node).etcd for node in self.nodes())
         _signal(signal.SIGSTOP, *stopped)
         return lambda: _signal(signal.SIGCONT, *stopped)
 

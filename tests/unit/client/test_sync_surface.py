@@ -1,0 +1,39 @@
+"""The two faces of the client don't drift apart."""
+
+from __future__ import annotations
+
+from outlive import Cluster, Transaction
+from outlive.client.coalesce import Writer
+from outlive.sync import SyncCluster, SyncTransaction, SyncWriter
+
+ASYNCHRONOUS_ONLY = {"start", "connection"}
+"""`with` starts it; a driver's connection is bound to its event loop."""
+
+INTERNAL = {
+    "begin",
+    "commit",
+    "committed",
+    "roll_back",
+    "undo",
+    "is_open",
+    "belongs_to",
+    "entered",
+    "unanswered",
+    "done",
+}
+
+
+def public(of: type) -> set[str]:
+    """The names without an underscore."""
+    return {name for name in dir(of) if not name.startswith("_")}
+
+
+def test_every_call_of_the_client_is_there_without_asyncio() -> None:
+    """What is added to one face is added to the other."""
+    assert public(Cluster) - public(SyncCluster) == ASYNCHRONOUS_ONLY
+    assert public(Writer) == public(SyncWriter)
+
+
+def test_every_call_of_a_transaction_is_there_without_asyncio() -> None:
+    """Its steps are the loop's own."""
+    assert public(Transaction) - public(SyncTransaction) == INTERNAL
