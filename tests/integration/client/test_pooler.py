@@ -78,9 +78,7 @@ async def test_a_failover_behind_the_poolers(doomed: Servers) -> None:
         async with outlive.connect(dsn, pooler=True) as db:
             await db.execute("create table entries (id bigint primary key, body text)")
             doomed.kill("n1")
-            await asyncio.to_thread(doomed.promote, "n2")
-            await doomed.follow_live("n3", "n2")
-            await doomed.configure("n2", synchronous_standby_names="ANY 1 (n3)")
+            await doomed.fail_over()
             await db.execute("insert into entries values ($1, 'a') on conflict do nothing", 1, idempotent=True)
             assert await db.fetchval("select count(*) from entries") == 1
             await until(lambda: db.topology.nodes != ())

@@ -83,15 +83,14 @@ async def test_an_old_primary_that_lives_on_gets_no_write(
     """Once a standby was promoted, the pool's connections to the old primary are not used, though they work."""
     async with engine.begin() as connection:
         await connection.execute(text("create table entries (id int)"))
-    doomed.promote("n2")
-    await doomed.follow_live("n3", "n2")
-    new = doomed.ports["n2"]
+    promoted = await doomed.fail_over()
+    new = doomed.ports[promoted]
     await until(lambda: client.primary is not None and client.primary.address.port == new)
     for key in range(6):
         async with engine.begin() as connection:
             await connection.execute(text("insert into entries values (:key)"), {"key": key})
     assert await doomed.sql("n1", "select count(*) from entries") == 0
-    assert await doomed.sql("n2", "select count(*) from entries") == 6
+    assert await doomed.sql(promoted, "select count(*) from entries") == 6
 
 
 async def test_a_read_only_error_evicts(doomed: Servers, engine: AsyncEngine) -> None:
