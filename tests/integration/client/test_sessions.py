@@ -132,10 +132,15 @@ async def test_one_connection_is_enough_for_a_linearizable_read(servers: Servers
         assert await read == 1
 
 
+async def _has_entries(servers: Servers, name: str) -> bool:
+    return await servers.sql(name, "select to_regclass('entries') is not null") is True
+
+
 async def test_a_linearizable_read_never_answers_from_an_old_primary(doomed: Servers) -> None:
     """Cut off and replaced, the old primary still answers strong reads, with the past; not linearizable ones."""
     async with outlive.connect(doomed.dsn()) as db:
         await db.execute("create table entries (id int)")
+    await until(lambda: _has_entries(doomed, "n2"))  # n3 alone may have confirmed it
     async with outlive.connect(doomed.dsn(names=("n1",))) as cut_off:
         doomed.freeze("n1")
         await asyncio.to_thread(doomed.promote, "n2")
