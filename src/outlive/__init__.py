@@ -5,6 +5,8 @@ from outlive.client.cluster import Cluster, connect
 from outlive.client.options import bounded
 from outlive.client.transaction import Transaction
 from outlive.errors import (
+    BackupError,
+    ChecksumMismatchError,
     CommitUnknownError,
     ConfigurationError,
     ConflictError,
@@ -18,8 +20,11 @@ from outlive.errors import (
     NoPrimaryError,
     NoStandbyError,
     NotFoundError,
+    ObjectStorageError,
     OutliveError,
     PoolTimeoutError,
+    RecoveryTargetError,
+    RestoreTestFailedError,
     RetryBudgetExceededError,
     SchemaError,
     SplitBrainError,
@@ -28,11 +33,14 @@ from outlive.errors import (
     UnavailableError,
     UnstorableError,
     VersionConflictError,
+    WalGapError,
 )
 from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
 
 __all__ = [
+    "BackupError",
+    "ChecksumMismatchError",
     "Cluster",
     "CommitUnknownError",
     "ConfigurationError",
@@ -48,10 +56,13 @@ __all__ = [
     "NoPrimaryError",
     "NoStandbyError",
     "NotFoundError",
+    "ObjectStorageError",
     "Outcome",
     "OutliveError",
     "PoolTimeoutError",
     "Receipt",
+    "RecoveryTargetError",
+    "RestoreTestFailedError",
     "RetryBudgetExceededError",
     "SchemaError",
     "SplitBrainError",
@@ -61,6 +72,7 @@ __all__ = [
     "UnavailableError",
     "UnstorableError",
     "VersionConflictError",
+    "WalGapError",
     "bounded",
     "connect",
     "new_key",

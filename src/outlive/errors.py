@@ -22,6 +22,12 @@
     │   ├── UnstorableError       the value can't be kept as it is: not JSON, a NUL, too large
     │   ├── InterruptedCallError  a tool call was started and never finished; the caller decides
     │   └── SchemaError           the tables are missing, altered or newer than this code
+    ├── BackupError               NOT_APPLIED
+    │   ├── WalGapError           WAL between two kept segments is missing
+    │   ├── ChecksumMismatchError what was read is not what was written
+    │   ├── RecoveryTargetError   the moment asked for can't be restored
+    │   └── RestoreTestFailedError  a restored backup does not hold what it should
+    ├── ObjectStorageError        UNKNOWN      the object store did not answer, or refused
     └── ControlPlaneError         UNKNOWN      Patroni, etcd or a supervisor did not answer, or refused
 
 The user's own SQL errors (`asyncpg.UniqueViolationError` ...) pass through untouched. `code` is the slug
@@ -216,6 +222,50 @@ class SchemaError(StateError):
 
     code = "schema"
     hint = "Run `outlive migrate`."
+
+
+class BackupError(OutliveError):
+    """A backup, an archive or a restore did not end as asked."""
+
+    code = "backup"
+    exit_code = 9
+
+
+class WalGapError(BackupError):
+    """WAL that recovery needs is missing between what is kept."""
+
+    code = "wal-gap"
+    hint = "`outlive wal check` names the segments; take a full backup: recovery can start behind the gap."
+
+
+class ChecksumMismatchError(BackupError):
+    """What was read is not what was written: damaged, exchanged, cut short, or under another key."""
+
+    code = "checksum-mismatch"
+    hint = "Restore from another backup; `outlive backup verify` tells which ones are whole."
+
+
+class RecoveryTargetError(BackupError):
+    """The moment asked for lies outside what can be restored."""
+
+    code = "recovery-target"
+    hint = "`outlive backup list` shows the recoverable window."
+
+
+class RestoreTestFailedError(BackupError):
+    """A backup was restored for the test, and does not hold what it should."""
+
+    code = "restore-test-failed"
+    hint = "Take a full backup now and verify it; the evidence of this test names what is wrong."
+
+
+class ObjectStorageError(OutliveError):
+    """The object store did not answer in time, or refused."""
+
+    code = "object-storage"
+    exit_code = 10
+    outcome = Outcome.UNKNOWN
+    retryable = True
 
 
 class ControlPlaneError(OutliveError):
