@@ -1,5 +1,6 @@
 """What an agent keeps: conversations with their turns, checkpoints and tool calls."""
 
+from outlive.stores.classes import DEFAULT_CLASSES
 from outlive.stores.conversation import Conversation
 from outlive.stores.conversations import Conversations
 from outlive.stores.migrate import MigrationReport, migrate
@@ -7,6 +8,7 @@ from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Pictur
 from outlive.stores.state import AgentState
 
 __all__ = [
+    "DEFAULT_CLASSES",
     "AgentState",
     "CallStatus",
     "Checkpoint",

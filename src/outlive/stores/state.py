@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlive.client.cluster import Cluster
 from outlive.stores.app_sessions import AppSessions
+from outlive.stores.classes import Classes, StoreName, resolve_classes
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.histories import Histories
@@ -14,14 +15,28 @@ from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
 class AgentState:
     """An agent's state over a connected cluster; the schema is made by `outlive migrate`.
 
+    `classes` moves stores to another durability class than `DEFAULT_CLASSES` has: `{"audit": "critical"}`.
     `max_value_bytes` bounds the JSON of one turn, state, result or argument list; `timeout_s` is how long a write
     is retried before it is given up.
+
+    Raises:
+        ConfigurationError: `classes` names no store or no class that there is.
     """
 
     def __init__(
-        self, db: Cluster, *, max_value_bytes: int = MAX_VALUE_BYTES, timeout_s: float = WRITE_TIMEOUT_S
+        self,
+        db: Cluster,
+        *,
+        classes: Classes | None = None,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+        timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
-        self.conversations = Conversations(Statements(db, timeout_s), max_value_bytes)
-        self.histories = Histories(Statements(db, timeout_s), max_value_bytes)
-        self.shared = SharedConversations(Statements(db, timeout_s), max_value_bytes)
-        self.app_sessions = AppSessions(Statements(db, timeout_s), max_value_bytes)
+        self.classes = resolve_classes(classes)
+
+        def statements(store: StoreName) -> Statements:
+            return Statements(db, timeout_s, self.classes[store])
+
+        self.conversations = Conversations(statements("conversations"), max_value_bytes)
+        self.histories = Histories(statements("histories"), max_value_bytes)
+        self.shared = SharedConversations(statements("conversations"), max_value_bytes)
+        self.app_sessions = AppSessions(statements("app_sessions"), max_value_bytes)

@@ -1,4 +1,4 @@
-"""How the stores speak to the database: each write is one statement in one retried, critical transaction."""
+"""How the stores speak to the database: each write is one statement in one retried transaction."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import asyncpg
 
 from outlive.client.cluster import Cluster
 from outlive.client.transaction import Transaction
+from outlive.model.durability import Durability
 from outlive.stores.failures import typed_refusals
 
 WRITE_TIMEOUT_S = 60.0
@@ -17,15 +18,16 @@ WRITE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The database under a store, and how long a call may take in seconds."""
+    """The database under a store, how long a call may take in seconds, and the durability class of its writes."""
 
     db: Cluster
     timeout_s: float = WRITE_TIMEOUT_S
+    durability: Durability = Durability.CRITICAL
 
     async def write(self, sql: str, *args: Any) -> asyncpg.Record:
         """Apply one statement that is safe to apply again, and return its row.
 
-        Durability is critical: when this returns, a failover can't lose it. A lost connection is retried even when
+        Of a critical store, a failover can't lose it once this has returned. A lost connection is retried even when
         the commit may have been applied, because every statement of the stores says the same when it is said twice.
         """
         with typed_refusals():
@@ -33,7 +35,7 @@ class Statements:
                 _fetchrow,
                 sql,
                 *args,
-                durability="critical",
+                durability=self.durability,
                 isolation="read_committed",  # the functions rely on a new snapshot for each of their statements
                 idempotent=True,
                 timeout=self.timeout_s,
