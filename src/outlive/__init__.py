@@ -3,6 +3,7 @@
 from outlive.client.claims import new_key
 from outlive.client.cluster import Cluster, connect
 from outlive.client.options import bounded
+from outlive.client.receipts import receipts
 from outlive.client.transaction import Transaction
 from outlive.errors import (
     BackupError,
@@ -76,4 +77,5 @@ __all__ = [
     "bounded",
     "connect",
     "new_key",
+    "receipts",
 ]

@@ -197,6 +197,7 @@ class SyncCluster:
     wait_primary = _through(Cluster.wait_primary)
     batch = _through(Cluster.batch)
     expire_keys = _through(Cluster.expire_keys)
+    locate = _through(Cluster.locate)
     _start, _close = _through(Cluster.start), _through(Cluster.close)
 
     def transaction(self, **options: Any) -> SyncTransactions:

@@ -31,6 +31,9 @@ async def surface() -> None:
             async with tx as entered:
                 assert_type(entered, outlive.Transaction)
             assert_type(tx.receipt, outlive.Receipt | None)
+            if tx.receipt is not None:
+                assert_type(await db.locate(tx.receipt), outlive.Receipt)
+                assert_type(outlive.Receipt.parse(str(tx.receipt)), outlive.Receipt)
         async with db.connection() as connection:
             assert_type(connection, asyncpg.Connection)
     assert_type(await outlive.connect("postgresql://h/db"), outlive.Cluster)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from outlive.client import bare, options, running, statement
+from outlive.client import bare, options, receipts, running, statement
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
 from outlive.client import pooler as through_a_pooler
@@ -364,6 +364,20 @@ class Cluster:
         terms = self._terms(durability, None)
         timeout_s = options.positive("timeout", timeout)
         return coalesce.Writer(nodes, terms, target, exactly_once=exactly_once, timeout_s=timeout_s)
+
+    async def locate(self, receipt: Receipt, *, timeout: float = DEFAULT_TIMEOUT_S) -> Receipt:
+        """The receipt with an `lsn` at or after its commit, and the standbys that have flushed that much.
+
+        Costs a round trip to the primary; the sooner after the commit, the closer the position. Works for a receipt of
+        another process too. The standbys' positions are shown to roles with `pg_read_all_stats` only.
+
+        Raises:
+            ConfigurationError: the receipt is of another cluster.
+            CommitUnknownError: a failover came after a commit that no standby had to confirm.
+            NoPrimaryError: no primary on the receipt's timeline, or a later one, was found within `timeout` seconds.
+        """
+        deadline = Deadline.after(options.positive("timeout", timeout), monotonic())
+        return await receipts.locate(self._running(), receipt, deadline)
 
     async def expire_keys(self, keep: timedelta = KEEP_KEYS, *, timeout: float = DEFAULT_TIMEOUT_S) -> tuple[int, int]:
         """Forget keys older than `keep`: the days of UUIDv7 keys that were dropped, and the other keys deleted.

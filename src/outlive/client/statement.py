@@ -34,6 +34,15 @@ async def read(nodes: Nodes, attempts: Attempts, freshness: Freshness, call: Cal
     return await _repeat(nodes, attempts, choose, Phase.READ, sql, freshness)
 
 
+async def ask(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str) -> T:
+    """Ask the primary what only a primary can say: a node that is none any more counts as demoted."""
+
+    async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
+        return (await nodes.primary(deadline)).address, call
+
+    return await _repeat(nodes, attempts, choose, Phase.BEGIN, sql, Strong())
+
+
 async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str, *, degraded: bool) -> T:
     """Run an autocommitted write on the primary; a lost answer is repeated only if the attempts are idempotent."""
 

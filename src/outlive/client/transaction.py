@@ -23,12 +23,13 @@ from outlive.client.plan.keys import Done, Key
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce, NotInForce
 from outlive.client.plan.topology import Primary
+from outlive.client.receipts import gathered
 from outlive.client.uninterrupted import uninterrupted
 from outlive.client.wire import CANCELLED, DEADLINE_CAME, Wire
 from outlive.errors import ConfigurationError, TransactionError
 from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
-from outlive.system import monotonic
+from outlive.system import monotonic, now_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +285,7 @@ class Transaction:
     def _receipt(self) -> Receipt:
         primary = self._primary
         assert primary is not None
-        return Receipt(
+        receipt = Receipt(
             durability=self._terms.durability,
             node=str(primary.address),
             timeline=primary.facts.timeline,
@@ -292,7 +293,10 @@ class Transaction:
             synchronous_standbys=primary.synchronous.standbys if isinstance(primary.synchronous, InForce) else (),
             attempts=self._attempts.number,
             replayed=self.done is not None,
+            system_identifier=primary.facts.system_identifier,
+            acknowledged_at=now_utc(),
         )
+        return gathered(receipt)
 
     def _connection(self, sql: str) -> asyncpg.Connection:
         wire = self._held()
