@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import cluster, demo, migrate, render
+from outlive.cli import cluster, demo, migrate, policy, render
 
 app = typer.Typer(
     name="outlive",
@@ -30,3 +30,4 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(render.app, name="render")
+app.add_typer(policy.app, name="policy")

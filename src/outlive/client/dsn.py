@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from outlive.client import nearest
 from outlive.errors import ConfigurationError
+from outlive.model import nearest
 from outlive.model.topology import Address
 
 DEFAULT_PORT = 5432

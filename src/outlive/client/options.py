@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
-from outlive.client import nearest
 from outlive.client.plan.begin import ISOLATIONS, Isolation
 from outlive.errors import ConfigurationError
+from outlive.model import nearest
 from outlive.model.durability import Durability
 from outlive.model.freshness import Bounded, Eventual, Freshness, Session, Strong
 from outlive.model.session import SessionToken

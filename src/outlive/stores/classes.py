@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from outlive.client import nearest, options
+from outlive.client import options
 from outlive.client.options import DurabilityName
 from outlive.errors import ConfigurationError
+from outlive.model import nearest
 from outlive.model.durability import Durability
 
 StoreName = Literal[
