@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import cluster, demo, migrate, policy, render
+from outlive.cli import cluster, demo, migrate, policy, render, state
 
 app = typer.Typer(
     name="outlive",
@@ -31,3 +31,4 @@ for command in (
     app.command()(command)
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
+app.add_typer(state.app, name="state")

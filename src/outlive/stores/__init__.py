@@ -3,6 +3,7 @@
 from outlive.stores.classes import DEFAULT_CLASSES
 from outlive.stores.conversation import Conversation
 from outlive.stores.conversations import Conversations
+from outlive.stores.listing import Page, Summary
 from outlive.stores.migrate import MigrationReport, migrate
 from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
 from outlive.stores.state import AgentState
@@ -17,7 +18,9 @@ __all__ = [
     "Cost",
     "MigrationReport",
     "NewTurn",
+    "Page",
     "Picture",
+    "Summary",
     "ToolCall",
     "Turn",
     "migrate",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from outlive.errors import ConfigurationError, NotFoundError
+from outlive.stores import listing
 from outlive.stores.conversation import Conversation
-from outlive.stores.encoding import checked_name, encode
+from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.hold import Hold
+from outlive.stores.listing import DEFAULT_PAGE, Page, Status
 from outlive.stores.queries import queries
 from outlive.stores.records import Picture, read_picture
 from outlive.stores.statements import Statements
@@ -90,6 +94,72 @@ class Conversations:
         """How many of these conversations exist and are not complete."""
         row = await self._statements.read(queries("conversations")["count_open"], list(among))
         return 0 if row is None else int(row[0])
+
+    async def list(
+        self,
+        *,
+        status: Status | None = None,
+        updated_since: datetime | None = None,
+        limit: int = DEFAULT_PAGE,
+        after: str | None = None,
+    ) -> Page:
+        """A page of conversations, those made last first; `after` is the `next` of the page before.
+
+        Raises:
+            ConfigurationError: the limit, the time or `after` is nothing that can be asked for.
+        """
+        chosen = listing.wanted(status, updated_since, None)
+        return await listing.page(self._statements, chosen, limit=limit, after=after)
+
+    async def search(
+        self,
+        metadata: Mapping[str, Any],
+        *,
+        status: Status | None = None,
+        updated_since: datetime | None = None,
+        limit: int = DEFAULT_PAGE,
+        after: str | None = None,
+    ) -> Page:
+        """A page of the conversations whose metadata contains this: its keys with these values, at any depth.
+
+        An index finds them, however many others there are. Otherwise like `list`.
+        """
+        chosen = listing.wanted(status, updated_since, metadata)
+        return await listing.page(self._statements, chosen, limit=limit, after=after)
+
+    async def set_metadata(self, id: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
+        """Say `metadata` of a conversation instead of what was said of it; needs no lease. Returns it.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        return await self._change_metadata(id, metadata, (), whole=True)
+
+    async def merge_metadata(
+        self,
+        id: str,  # noqa: A002
+        changes: Mapping[str, Any],
+        *,
+        remove: Iterable[str] = (),
+    ) -> Mapping[str, Any]:
+        """Change what is said of a conversation, key by key, and drop the keys in `remove`. Returns all of it.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        return await self._change_metadata(id, changes, remove, whole=False)
+
+    async def _change_metadata(
+        self,
+        id: str,  # noqa: A002
+        changes: Mapping[str, Any],
+        removed: Iterable[str],
+        *,
+        whole: bool,
+    ) -> Mapping[str, Any]:
+        sql = queries("listing")["change_metadata"]
+        row = await self._statements.write(sql, id, self._metadata(changes), [*removed], whole)
+        return MappingProxyType(decode(row["metadata"]))
 
     def _metadata(self, metadata: Mapping[str, Any] | None) -> str:
         return encode(dict(metadata or {}), "the metadata", self._max_value_bytes)
