@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from outlive.cluster import identity, ports, processes
+from outlive.cluster import ports, processes
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory
-from outlive.cluster.plan.identity import Identity
 from outlive.cluster.spec import ClusterSpec, NodeSpec
 from outlive.cluster.state import LOCK_VARIABLE, is_drained, read_state, sign_lock, supervisor_pid, take_lock
 from outlive.errors import ControlPlaneError
+from outlive.postgres import identity
+from outlive.postgres.plan.identity import Identity
 
 Report = Callable[[str], None]
 Started = dict[str, subprocess.Popen[bytes]]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from integration.client.servers import NAMES, PASSWORD, Servers, _free_ports
-from outlive.cluster import identity
+from outlive.postgres import identity
 
 PROGRAM = "/usr/sbin/pgbouncer"
 SETTINGS = """

@@ -15,8 +15,7 @@ from pathlib import Path
 import asyncpg
 
 from integration.client.waiting import until
-from outlive.cluster import identity
-from outlive.postgres import programs
+from outlive.postgres import identity, programs
 
 PASSWORD = "p@ss/w:rd"
 STANDBYS = ("n2", "n3")

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
-from outlive.cluster.plan.identity import (
+from outlive.errors import ConfigurationError
+from outlive.postgres.plan.identity import (
     ROOT,
     Account,
     AccountFacts,
@@ -22,7 +23,6 @@ from outlive.cluster.plan.identity import (
     UserNamespace,
     choose,
 )
-from outlive.errors import ConfigurationError
 
 ACCOUNTS = ("outlive", "postgres")
 PREFLIGHT_LIMIT_S = 30.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outlive.cluster.plan.identity import (
+from outlive.postgres.plan.identity import (
     Account,
     AccountFacts,
     AsIs,

@@ -1,0 +1,1 @@
+"""Decisions about how PostgreSQL is run. Pure."""
