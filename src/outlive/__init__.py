@@ -6,6 +6,7 @@ from outlive.client.options import bounded
 from outlive.client.receipts import receipts
 from outlive.client.transaction import Transaction
 from outlive.errors import (
+    AccessRefusedError,
     BackupError,
     ChecksumMismatchError,
     CommitUnknownError,
@@ -21,6 +22,8 @@ from outlive.errors import (
     NoPrimaryError,
     NoStandbyError,
     NotFoundError,
+    ObjectExistsError,
+    ObjectNotFoundError,
     ObjectStorageError,
     OutliveError,
     PoolTimeoutError,
@@ -40,6 +43,7 @@ from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
 
 __all__ = [
+    "AccessRefusedError",
     "BackupError",
     "ChecksumMismatchError",
     "Cluster",
@@ -57,6 +61,8 @@ __all__ = [
     "NoPrimaryError",
     "NoStandbyError",
     "NotFoundError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
     "ObjectStorageError",
     "Outcome",
     "OutliveError",

@@ -27,7 +27,10 @@
     │   ├── ChecksumMismatchError what was read is not what was written
     │   ├── RecoveryTargetError   the moment asked for can't be restored
     │   └── RestoreTestFailedError  a restored backup does not hold what it should
-    ├── ObjectStorageError        UNKNOWN      the object store did not answer, or refused
+    ├── ObjectStorageError        UNKNOWN      the object store did not answer, or failed
+    │   ├── ObjectNotFoundError   NOT_APPLIED  there is no such object
+    │   ├── ObjectExistsError     NOT_APPLIED  a create-only write found one there
+    │   └── AccessRefusedError    NOT_APPLIED  the credentials don't allow it
     └── ControlPlaneError         UNKNOWN      Patroni, etcd or a supervisor did not answer, or refused
 
 The user's own SQL errors (`asyncpg.UniqueViolationError` ...) pass through untouched. `code` is the slug
@@ -266,6 +269,31 @@ class ObjectStorageError(OutliveError):
     exit_code = 10
     outcome = Outcome.UNKNOWN
     retryable = True
+
+
+class ObjectNotFoundError(ObjectStorageError):
+    """There is no such object."""
+
+    code = "object-not-found"
+    outcome = Outcome.NOT_APPLIED
+    retryable = False
+
+
+class ObjectExistsError(ObjectStorageError):
+    """A write that may only create found an object there."""
+
+    code = "object-exists"
+    outcome = Outcome.NOT_APPLIED
+    retryable = False
+
+
+class AccessRefusedError(ObjectStorageError):
+    """The object store refuses these credentials. Nothing was done."""
+
+    code = "access-refused"
+    outcome = Outcome.NOT_APPLIED
+    retryable = False
+    hint = "Look at the credentials (AWS_ACCESS_KEY_ID, or the file of --storage-options) and at what they may do."
 
 
 class ControlPlaneError(OutliveError):
