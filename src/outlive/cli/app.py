@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import cluster, demo, migrate, policy, render, state
+from outlive.cli import audit, cluster, demo, migrate, policy, render, state
 
 app = typer.Typer(
     name="outlive",
@@ -32,3 +32,4 @@ for command in (
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")
+state.app.add_typer(audit.app, name="audit")

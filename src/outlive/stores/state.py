@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from outlive.client.cluster import Cluster
 from outlive.stores.app_sessions import AppSessions
+from outlive.stores.audit import Audit
 from outlive.stores.classes import Classes, StoreName, resolve_classes
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
+from outlive.stores.events import Events
 from outlive.stores.histories import Histories
 from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
@@ -40,3 +42,5 @@ class AgentState:
         self.histories = Histories(statements("histories"), max_value_bytes)
         self.shared = SharedConversations(statements("conversations"), max_value_bytes)
         self.app_sessions = AppSessions(statements("app_sessions"), max_value_bytes)
+        self.events = Events(statements("events"), max_value_bytes)
+        self.audit = Audit(statements("audit"), max_value_bytes)
