@@ -255,6 +255,11 @@ class SyncCluster:
         """See `outlive.Cluster.dsn`."""
         return self._inner.dsn
 
+    @property
+    def through_pooler(self) -> bool:
+        """See `outlive.Cluster.through_pooler`."""
+        return self._inner.through_pooler
+
     def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
         """See `outlive.Cluster.on_node_lost`; `callback` is called on the client's own thread."""
         return self._inner.on_node_lost(callback)

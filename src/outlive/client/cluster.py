@@ -417,6 +417,11 @@ class Cluster:
         """What this client connects to; its text hides the password."""
         return self._dsn
 
+    @property
+    def through_pooler(self) -> bool:
+        """Whether the hosts of the DSN are poolers in transaction mode, which pass no notifications on."""
+        return self._limits.pooler
+
     def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
         """Call `callback(address, reason)` when connections to a node become useless; returns the call that ends it.
 

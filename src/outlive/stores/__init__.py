@@ -1,6 +1,7 @@
-"""What an agent keeps: conversations with their turns, checkpoints and tool calls."""
+"""What an agent keeps: conversations with their turns, checkpoints and tool calls, and the tasks it has to do."""
 
 from outlive.stores.audit import Audit, AuditReport
+from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.classes import DEFAULT_CLASSES
 from outlive.stores.conversation import Conversation
 from outlive.stores.conversations import Conversations
@@ -8,10 +9,14 @@ from outlive.stores.event_buffer import EventBuffer
 from outlive.stores.events import Event, EventCount, EventMaintenance, Events
 from outlive.stores.listing import Page, Summary
 from outlive.stores.migrate import MigrationReport, migrate
+from outlive.stores.plan.attempts import Backoff
 from outlive.stores.plan.audit_chain import AuditDefect, AuditEntry, AuditHead, Flaw
 from outlive.stores.plan.event_batches import BufferCounts, BufferLimits
 from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
 from outlive.stores.state import AgentState
+from outlive.stores.task_records import NewTask, Task, TaskStatus
+from outlive.stores.tasks import Tasks
+from outlive.stores.worker import Worker
 
 __all__ = [
     "DEFAULT_CLASSES",
@@ -21,10 +26,12 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "AuditReport",
+    "Backoff",
     "BufferCounts",
     "BufferLimits",
     "CallStatus",
     "Checkpoint",
+    "ClaimedTask",
     "Conversation",
     "Conversations",
     "Cost",
@@ -35,11 +42,16 @@ __all__ = [
     "Events",
     "Flaw",
     "MigrationReport",
+    "NewTask",
     "NewTurn",
     "Page",
     "Picture",
     "Summary",
+    "Task",
+    "TaskStatus",
+    "Tasks",
     "ToolCall",
     "Turn",
+    "Worker",
     "migrate",
 ]

@@ -51,7 +51,7 @@ class Conversations:
             queries("conversations")["open"],
             checked_name(id, "a conversation's id"),
             checked_name(worker, "a worker's name"),
-            _checked_lease(lease_s),
+            checked_lease(lease_s),
             self._metadata(metadata),
         )
         return self._held(read_picture(row), worker, lease_s)
@@ -66,7 +66,7 @@ class Conversations:
         """
         checked_name(worker, "a worker's name")
         row = await self._statements.write(
-            queries("conversations")["claim"], list(among), worker, _checked_lease(lease_s)
+            queries("conversations")["claim"], list(among), worker, checked_lease(lease_s)
         )
         return None if row["id"] is None else self._held(read_picture(row), worker, lease_s)
 
@@ -169,7 +169,8 @@ class Conversations:
         return Conversation(hold, picture)
 
 
-def _checked_lease(lease_s: float) -> float:
+def checked_lease(lease_s: float) -> float:
+    """A length of a lease, in seconds, that makes sense."""
     if not 0 < lease_s <= MAX_LEASE_S:
         raise ConfigurationError(f"lease_s must lie between 0 and {MAX_LEASE_S:.0f} seconds, not {lease_s}")
     return float(lease_s)

@@ -15,6 +15,9 @@ MAX_VALUE_BYTES = 8 * 1024 * 1024
 MAX_NAME_LENGTH = 500
 """The most characters of an id or key."""
 
+MAX_ERROR_LENGTH = 2000
+"""The most characters that are kept of an error."""
+
 
 def encode(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
     """The JSON text of `value`, keys in their own order; `what` names it in an error.
@@ -63,6 +66,12 @@ def checked_name(name: object, what: str) -> str:
     for flaw in _flaws(name, "it"):
         raise UnstorableError(f"{what} can't be stored: {flaw}")
     return name
+
+
+def describe(error: Exception | str) -> str:
+    """An error as the text that is kept of it."""
+    text = (error if isinstance(error, str) else f"{type(error).__name__}: {error}").replace("\0", "\\0")
+    return text.encode(errors="replace").decode()[:MAX_ERROR_LENGTH]
 
 
 def _flaws(value: object, place: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from outlive.stores.events import Events
 from outlive.stores.histories import Histories
 from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
+from outlive.stores.tasks import Tasks
 
 
 class AgentState:
@@ -44,3 +45,4 @@ class AgentState:
         self.app_sessions = AppSessions(statements("app_sessions"), max_value_bytes)
         self.events = Events(statements("events"), max_value_bytes)
         self.audit = Audit(statements("audit"), max_value_bytes)
+        self.tasks = Tasks(statements("tasks"), max_value_bytes)

@@ -30,9 +30,14 @@ class Statements:
         Of a critical store, a failover can't lose it once this has returned. A lost connection is retried even when
         the commit may have been applied, because every statement of the stores says the same when it is said twice.
         """
+        (row,) = await self.write_all(sql, *args)
+        return row
+
+    async def write_all(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Apply one statement as `write` does, and return all of its rows."""
         with typed_refusals():
-            row = await self.db.run(
-                _fetchrow,
+            return await self.db.run(
+                _fetch,
                 sql,
                 *args,
                 durability=self.durability,
@@ -40,8 +45,6 @@ class Statements:
                 idempotent=True,
                 timeout=self.timeout_s,
             )
-        assert row is not None, "every statement of the stores returns a row"
-        return row
 
     async def read(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Read one row that shows every acknowledged write."""
@@ -54,5 +57,5 @@ class Statements:
             return await self.db.fetch(sql, *args, read="strong", timeout=self.timeout_s)
 
 
-async def _fetchrow(tx: Transaction, sql: str, *args: Any) -> asyncpg.Record | None:
-    return await tx.fetchrow(sql, *args)
+async def _fetch(tx: Transaction, sql: str, *args: Any) -> list[asyncpg.Record]:
+    return await tx.fetch(sql, *args)

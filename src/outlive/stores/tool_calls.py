@@ -16,15 +16,13 @@ from weakref import WeakValueDictionary
 from outlive import system
 from outlive.errors import ConfigurationError, KeyReusedError
 from outlive.model.identifiers import uuid7
-from outlive.stores.encoding import checked_name, decode, digest, encode
+from outlive.stores.encoding import checked_name, decode, describe, digest, encode
 from outlive.stores.hold import Hold
 from outlive.stores.records import FREE, CallStatus, Cost, ToolCall
 from outlive.stores.turns import checked_dollars, checked_tokens
 
 OnInterrupted = Literal["rerun", "ask"]
 CostOf = Cost | Callable[[Any], Cost]
-
-_MAX_ERROR_LENGTH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class ToolCalls:
             text = encode(result, f"the result of the tool call {request.key!r}", self._hold.max_value_bytes)
             spent = _checked(cost(result) if callable(cost) else cost, request.key)
         except Exception as error:
-            await self._end(request.key, attempt, None, _describe(error), FREE)
+            await self._end(request.key, attempt, None, describe(error), FREE)
             raise
         await self._end(request.key, attempt, text, None, spent)
         return decode(text)
@@ -148,8 +146,3 @@ def _name_of(fn: Callable[..., Any]) -> str:
     if isinstance(fn, functools.partial):
         return _name_of(fn.func)
     return str(getattr(fn, "__name__", type(fn).__name__))
-
-
-def _describe(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}".replace("\0", "\\0")
-    return text.encode(errors="replace").decode()[:_MAX_ERROR_LENGTH]

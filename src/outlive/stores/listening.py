@@ -1,0 +1,64 @@
+"""Hearing a channel of NOTIFY on whichever node is the primary."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from outlive.client.cluster import Cluster
+from outlive.errors import OutliveError
+
+RECONNECT_S = 0.5
+CHECK_S = 10.0
+"""How often a silent connection is asked whether it is one still, in seconds."""
+
+_log = logging.getLogger("outlive.stores")
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """Calls `rung` with each notification's payload, and with None when some may have been missed.
+
+    It takes a connection of the client's for itself. Whoever waits for it must bound the wait: a notification can be
+    lost with the connection that was to bring it, and a pooler in transaction mode brings none.
+    """
+
+    db: Cluster
+    channel: str
+    rung: Callable[[str | None], object]
+
+    async def run(self) -> None:
+        """Listen until cancelled, on the new primary whenever there is one."""
+        if self.db.through_pooler:
+            return
+        while True:
+            try:
+                await self._listen()
+            except (OutliveError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                _log.info("not listening for a moment: %s", error)
+                await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        lost = asyncio.Event()
+
+        def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            self.rung(str(payload))
+
+        async with self.db.connection() as connection:
+            connection.add_termination_listener(lambda _connection: lost.set())
+            await connection.add_listener(self.channel, heard)
+            self.rung(None)  # of what was said before, nothing was heard
+            while not (connection.is_closed() or await _set_within(lost, CHECK_S)):
+                await connection.execute("SELECT 1", timeout=CHECK_S)
+
+
+async def _set_within(event: asyncio.Event, limit_s: float) -> bool:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await event.wait()
+    except TimeoutError:
+        return False
