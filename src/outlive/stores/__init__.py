@@ -3,6 +3,7 @@
 from outlive.stores.audit import Audit, AuditReport
 from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.classes import DEFAULT_CLASSES
+from outlive.stores.context import Context, Document, Found, NewDocument
 from outlive.stores.conversation import Conversation
 from outlive.stores.conversations import Conversations
 from outlive.stores.event_buffer import EventBuffer
@@ -32,16 +33,20 @@ __all__ = [
     "CallStatus",
     "Checkpoint",
     "ClaimedTask",
+    "Context",
     "Conversation",
     "Conversations",
     "Cost",
+    "Document",
     "Event",
     "EventBuffer",
     "EventCount",
     "EventMaintenance",
     "Events",
     "Flaw",
+    "Found",
     "MigrationReport",
+    "NewDocument",
     "NewTask",
     "NewTurn",
     "Page",

@@ -6,6 +6,7 @@ from outlive.client.cluster import Cluster
 from outlive.stores.app_sessions import AppSessions
 from outlive.stores.audit import Audit
 from outlive.stores.classes import Classes, StoreName, resolve_classes
+from outlive.stores.context import Context
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.events import Events
@@ -46,3 +47,4 @@ class AgentState:
         self.events = Events(statements("events"), max_value_bytes)
         self.audit = Audit(statements("audit"), max_value_bytes)
         self.tasks = Tasks(statements("tasks"), max_value_bytes)
+        self.context = Context(statements("context"), max_value_bytes)

@@ -1,0 +1,68 @@
+"""Room for embeddings, made where pgvector is."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import asyncpg
+
+from outlive.client.transaction import Transaction
+from outlive.errors import SchemaError
+from outlive.stores.plan.vectors import CannotKeep, Make, VectorFacts, plan_vectors
+from outlive.stores.queries import queries
+from outlive.stores.statements import Statements
+
+ADMINISTRATORS_SQL = "CREATE EXTENSION vector SCHEMA public;"
+
+
+async def enable(statements: Statements, dimensions: int) -> None:
+    """Make the table of embeddings of so many dimensions, and pgvector itself if that is permitted.
+
+    Raises:
+        SchemaError: it can't be; the hint says what has to be done first.
+    """
+    await statements.db.run(
+        _enable,
+        dimensions,
+        durability=statements.durability,
+        isolation="read_committed",
+        idempotent=True,
+        timeout=statements.timeout_s,
+    )
+
+
+async def _enable(tx: Transaction, dimensions: int) -> None:
+    await tx.execute(queries("migrations")["lock"])
+    facts = await tx.fetchrow(queries("vectors")["facts"])
+    assert facts is not None, "an aggregate has a row"
+    match plan_vectors(VectorFacts(**facts), dimensions):
+        case CannotKeep(reason, hint):
+            raise SchemaError(reason, hint=hint)
+        case Make() as make:
+            await _make(tx, make)
+        case never:
+            assert_never(never)
+
+
+async def _make(tx: Transaction, make: Make) -> None:
+    names = {"schema": make.schema, "dimensions": make.dimensions}
+    try:
+        if make.create_extension:
+            await tx.execute(queries("vectors")["create_extension"])
+        await tx.execute(_filled("make", names))
+        if make.index:
+            await tx.execute(_filled("make_index", names))
+    except asyncpg.InsufficientPrivilegeError as error:
+        hint = (
+            f"In this database, let an administrator run: {ADMINISTRATORS_SQL}"
+            if make.create_extension
+            else ("Call it as the role that migrated.")
+        )
+        raise SchemaError(f"this role may not make room for embeddings: {error}", hint=hint) from error
+
+
+def _filled(query: str, names: dict[str, object]) -> str:
+    text = queries("vectors")[query]
+    for name, value in names.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
