@@ -29,7 +29,7 @@ from outlive.backup.plan.targets import (
     TimeTarget,
 )
 from outlive.model.lsn import Lsn, Timeline
-from outlive.model.wal import WalSegment, history_name
+from outlive.model.wal import DEFAULT_SEGMENT_BYTES, WalSegment, history_name
 
 CHAIN_LIMIT = 1000
 _LIST = "`outlive backup list` shows what can be restored."
@@ -79,13 +79,18 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryPlan:
-    """The chain, its full backup first; the timeline; the WAL, and the LSN up to which it goes."""
+    """The chain, its full backup first; the timeline; the WAL, and the LSN up to which it goes.
+
+    What was asked for lies before `until`; None where nothing tells.
+    """
 
     chain: tuple[BackupFacts, ...]
     timeline: Timeline
     target: Target
     wal: tuple[WalSegment, ...]
     reach: Lsn
+    until: Lsn | None = None
+    segment_bytes: int = DEFAULT_SEGMENT_BYTES
 
     @property
     def backup(self) -> BackupFacts:
@@ -195,15 +200,24 @@ def _from(backup: BackupFacts, facts: CatalogFacts, goal: _Goal) -> RecoveryPlan
     if refusal is not None:
         return refusal
     if isinstance(goal.target, BackupEnd):
-        return RecoveryPlan(chain=chain, timeline=goal.timeline, target=goal.target, wal=(), reach=backup.end)
+        return RecoveryPlan(
+            chain=chain, timeline=goal.timeline, target=goal.target, wal=(), reach=backup.end, until=backup.end
+        )
     # What ends with the backup lies in it; a copy taken from a standby may hold its last segment in part only.
     first = WalSegment.before(backup.timeline, backup.end, facts.archive.segment_bytes)
     found = reach(facts.archive, goal.lineage, first.start)
     refusal = _short(backup, goal, found, facts.archive)
     if refusal is not None:
         return refusal
-    end = max(found.end, backup.end)
-    return RecoveryPlan(chain=chain, timeline=goal.timeline, target=goal.target, wal=found.segments, reach=end)
+    return RecoveryPlan(
+        chain=chain,
+        timeline=goal.timeline,
+        target=goal.target,
+        wal=found.segments,
+        reach=max(found.end, backup.end),
+        until=goal.until,
+        segment_bytes=facts.archive.segment_bytes,
+    )
 
 
 def _chain(backup: BackupFacts, facts: CatalogFacts) -> tuple[BackupFacts, ...] | Refusal:
