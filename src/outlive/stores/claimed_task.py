@@ -29,7 +29,15 @@ class ClaimedTask:
     claimed the task, or it was cancelled.
     """
 
-    def __init__(self, task: Task, statements: Statements, lease_s: float, backoff: Backoff, max_bytes: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        statements: Statements,
+        lease_s: float,
+        backoff: Backoff,
+        max_bytes: int,
+        asked_at: float,
+    ) -> None:
         self.task = task
         self.lost = False
         """Whether it is known that the lease is another's, or the task cancelled."""
@@ -40,6 +48,7 @@ class ClaimedTask:
         self._backoff = backoff
         self._max_bytes = max_bytes
         self._progress = task.progress
+        self._asked_at = asked_at
 
     @property
     def key(self) -> str:
@@ -55,6 +64,11 @@ class ClaimedTask:
     def progress(self) -> Any:
         """What was kept last by this worker or an earlier one; None if nothing was."""
         return self._progress
+
+    @property
+    def may_have_lapsed(self) -> bool:
+        """Whether the lease may have run out since it was asked for: this process was paused, or the answer late."""
+        return system.monotonic() - self._asked_at >= self._lease_s
 
     async def save_progress(self, state: Any) -> datetime:
         """Keep how far this came, for whoever goes on, and renew the lease; returns until when it lasts.
@@ -110,8 +124,10 @@ class ClaimedTask:
         await self._end("release")
 
     async def _renew(self, progress: str | None) -> datetime:
+        asked_at = system.monotonic()
         arguments = (self.task.id, self.task.lease_token, self._lease_s, progress)
         row = await self._write(self._statements.write(queries("tasks")["progress"], *arguments))
+        self._asked_at = asked_at
         until: datetime = row["lease_until"]
         return until
 

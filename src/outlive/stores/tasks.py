@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from outlive import system
 from outlive.client.cluster import Cluster
 from outlive.client.transaction import Transaction
 from outlive.errors import ConfigurationError, OutliveError
@@ -116,10 +117,11 @@ class Tasks:
         if not 0 < limit <= MAX_CLAIM:
             raise ConfigurationError(f"limit must lie between 1 and {MAX_CLAIM}, not {limit}")
         arguments = (checked_queues(queues), checked_name(worker, "a worker's name"), new_attempt())
-        sql = queries("tasks")["claim"]
+        sql, asked_at = queries("tasks")["claim"], system.monotonic()
         rows = await self._statements.write_all(sql, *arguments, checked_lease(lease_s), limit)
         return tuple(
-            ClaimedTask(read_task(row), self._statements, lease_s, backoff, self._max_value_bytes) for row in rows
+            ClaimedTask(read_task(row), self._statements, lease_s, backoff, self._max_value_bytes, asked_at)
+            for row in rows
         )
 
     def worker(

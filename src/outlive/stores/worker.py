@@ -115,6 +115,8 @@ class Worker:
 
     async def _perform(self, claimed: ClaimedTask, handler: Handler) -> None:
         try:
+            if claimed.may_have_lapsed:
+                await claimed.heartbeat()  # nothing that another worker has, or has finished, is begun here
             await self._attempt(claimed, handler)
         except asyncio.CancelledError:
             if not claimed.lost:
