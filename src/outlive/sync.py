@@ -55,13 +55,17 @@ class Portal:
         """Whether calls can still be made."""
         return not self._loop.is_closed()
 
+    def is_here(self) -> bool:
+        """Whether this is the loop's own thread."""
+        return threading.current_thread() is self._thread
+
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin `work` on the loop.
 
         Raises:
             ConfigurationError: the client was closed, or this is called on the loop itself, which would wait for ever.
         """
-        if not self.open or threading.current_thread() is self._thread:
+        if not self.open or self.is_here():
             work.close()
             reason = "was closed" if not self.open else "can't be called from its own thread"
             raise ConfigurationError(f"the synchronous client {reason}", hint="Use it inside its `with` block.")
@@ -234,6 +238,16 @@ class SyncCluster:
     def writer(self, table: str, columns: Sequence[str], **options: Any) -> SyncWriter:
         """See `outlive.Cluster.writer`."""
         return SyncWriter(self._portal, self._portal.call(self._inner.writer(table, columns, **options)))
+
+    @property
+    def asynchronous(self) -> Cluster:
+        """The client itself, for what runs on its own loop: see `portal`."""
+        return self._inner
+
+    @property
+    def portal(self) -> Portal:
+        """The way to the client's loop, for what is built on both faces."""
+        return self._portal
 
     @property
     def session(self) -> SyncSession:

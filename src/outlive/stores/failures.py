@@ -17,12 +17,24 @@ from outlive.errors import (
     VersionConflictError,
 )
 
+
+class ForgottenObjectsError(StateError):
+    """Objects that a writer trusts to be stored were deleted meanwhile: it has to bring them again.
+
+    It stays within the stores and the adapters, which do just that.
+    """
+
+    code = "forgotten-objects"
+
+
 _REFUSALS: dict[str, type[StateError]] = {
     "OL001": LeaseLostError,
     "OL002": KeyReusedError,
     "OL003": NotFoundError,
     "OL004": VersionConflictError,
     "OL005": InterruptedCallError,
+    "OL020": ForgottenObjectsError,
+    "OL021": StateError,
 }
 
 # Undefined table, function, type and schema, and a column or signature of another version.

@@ -10,6 +10,7 @@ from outlive.stores.context import Context
 from outlive.stores.conversations import Conversations
 from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.events import Events
+from outlive.stores.graphs import Graphs
 from outlive.stores.histories import Histories
 from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
@@ -48,3 +49,4 @@ class AgentState:
         self.audit = Audit(statements("audit"), max_value_bytes)
         self.tasks = Tasks(statements("tasks"), max_value_bytes)
         self.context = Context(statements("context"), max_value_bytes)
+        self.graphs = Graphs(statements("checkpoints"), max_value_bytes)

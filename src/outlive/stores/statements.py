@@ -46,6 +46,17 @@ class Statements:
                 timeout=self.timeout_s,
             )
 
+    async def apply(self, sql: str, *args: Any) -> None:
+        """Apply one statement whose row nobody needs, as `write` does, in one round trip."""
+        with typed_refusals():
+            await self.db.batch(
+                [(sql, args)],
+                durability=self.durability,
+                isolation="read_committed",
+                idempotent=True,
+                timeout=self.timeout_s,
+            )
+
     async def read(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Read one row that shows every acknowledged write."""
         with typed_refusals():

@@ -1,0 +1,121 @@
+"""What a saver remembers of the threads it served last, so as to send and fetch only what is new.
+
+Nothing here has to be right about the database: the database refuses a write that trusts in something it doesn't
+know, and a reader who lacks something asks for all of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from outlive.adapters.langgraph.images import Image
+from outlive.stores.graphs import Place
+from outlive.stores.plan.sharing import Chain, Element, Leaf
+
+MAX_BYTES = 64 * 1024 * 1024
+"""What a saver remembers at most, of all threads together."""
+
+MAX_STORED = 65_536
+"""How many objects a saver remembers to have stored."""
+
+
+@dataclass(slots=True)
+class Held:
+    """An element of a list: what it is stored as, and how to have its value without the database."""
+
+    element: Element
+    leaf: Leaf | None
+    written: Image | None = None
+    """The state of the value that was serialized."""
+    read: Image | None = None
+    """The state of the value that came of it."""
+
+    def is_of(self, image: Image) -> bool:
+        """Whether a value of this state is stored as this element."""
+        return (self.written is not None and image.shows(self.written)) or (
+            self.read is not None and image.shows(self.read)
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to remember it, about."""
+        images = sum(len(each.state) for each in (self.written, self.read) if each is not None)
+        return 200 + images + (0 if self.leaf is None else len(self.leaf.content))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownList:
+    """A list as it is stored, element by element."""
+
+    chain: Chain
+    held: list[Held]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A checkpoint of a thread: its channels' versions, the shapes of their values, and the lists in them by path."""
+
+    checkpoint: str
+    versions: Mapping[str, Any]
+    shapes: Mapping[str, Any]
+    lists: Mapping[str, KnownList]
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to remember it, about: an element of a list is taken to be like its last ones."""
+        return 500 + sum(
+            len(each.held) * max(held.size_bytes for held in each.held[-4:]) for each in self.lists.values()
+        )
+
+
+@dataclass(slots=True)
+class Memory:
+    """The checkpoints that were put or read last, one a thread and namespace; the least used go first."""
+
+    max_bytes: int = MAX_BYTES
+    _known: OrderedDict[Place, tuple[Known, int]] = field(default_factory=OrderedDict)
+    _stored: OrderedDict[tuple[str, UUID], None] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+
+    def get(self, place: Place) -> Known | None:
+        """What is remembered of a thread's namespace."""
+        if place not in self._known:
+            return None
+        self._known.move_to_end(place)
+        return self._known[place][0]
+
+    def keep(self, place: Place, known: Known) -> None:
+        """Remember a checkpoint in place of an earlier one."""
+        self.forget(place)
+        size_bytes = known.size_bytes
+        self._known[place] = known, size_bytes
+        self._bytes += size_bytes
+        while self._bytes > self.max_bytes and self._known:
+            self._bytes -= self._known.popitem(last=False)[1][1]
+
+    def forget(self, place: Place) -> None:
+        """Remember nothing of a thread's namespace."""
+        self._bytes -= self._known.pop(place, (None, 0))[1]
+
+    def forget_thread(self, thread: str) -> None:
+        """Remember nothing of a thread."""
+        for place in [place for place in self._known if place.thread == thread]:
+            self.forget(place)
+        for key in [key for key in self._stored if key[0] == thread]:
+            del self._stored[key]
+
+    def is_stored(self, thread: str, name: UUID) -> bool:
+        """Whether an object was stored by this saver not long ago."""
+        return (thread, name) in self._stored
+
+    def was_stored(self, thread: str, names: set[UUID]) -> None:
+        """Remember that objects are stored."""
+        for name in names:
+            self._stored[thread, name] = None
+            self._stored.move_to_end((thread, name))
+        while len(self._stored) > MAX_STORED:
+            self._stored.popitem(last=False)

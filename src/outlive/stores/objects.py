@@ -1,0 +1,68 @@
+"""What a write carries of objects: those that it brings, and those that it believes to be stored already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from outlive.stores.plan.sharing import Leaf, Piece
+
+Columns = tuple[list[UUID], list[str | None], list[bytes | None], list[UUID | None], list[str | None], list[UUID]]
+
+
+@dataclass(slots=True)
+class Parcel:
+    """Objects by their names, and names that the database has to know: it refuses the write if it doesn't."""
+
+    objects: dict[UUID, Leaf | Piece] = field(default_factory=dict)
+    believed: set[UUID] = field(default_factory=set)
+
+    def add(self, name: UUID, content: Leaf | Piece, *, is_stored: Callable[[UUID], bool]) -> None:
+        """Take an object along, or trust that it is stored."""
+        if is_stored(name):
+            self.believed.add(name)
+        else:
+            self.objects[name] = content
+
+    @property
+    def size_bytes(self) -> int:
+        """What its values have, about."""
+        return sum(len(each.content) if isinstance(each, Leaf) else 20 * len(each.elements) for each in self.contents)
+
+    @property
+    def contents(self) -> Iterable[Leaf | Piece]:
+        """The objects that it brings."""
+        return self.objects.values()
+
+    def columns(self) -> Columns:
+        """The columns of `outlive.keep_objects`."""
+        return (
+            list(self.objects),
+            [each.type if isinstance(each, Leaf) else None for each in self.contents],
+            [each.content if isinstance(each, Leaf) else each.layout for each in self.contents],
+            [None if isinstance(each, Leaf) else each.base for each in self.contents],
+            [None if isinstance(each, Leaf) else array(each.parts) for each in self.contents],
+            list(self.believed - self.objects.keys()),
+        )
+
+
+@dataclass(slots=True)
+class Contents:
+    """Objects as they were read, by their names."""
+
+    leaves: dict[UUID, Leaf] = field(default_factory=dict)
+    pieces: dict[UUID, Piece] = field(default_factory=dict)
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        """Take a row that `outlive.read_objects` gave."""
+        if row["type"] is None:
+            self.pieces[row["digest"]] = Piece.read(row["base"], row["parts"], row["content"])
+        else:
+            self.leaves[row["digest"]] = Leaf(row["type"], row["content"])
+
+
+def array(names: Sequence[UUID]) -> str:
+    """Names as the text of an array, for a column whose arrays are not of one length."""
+    return "{" + ",".join(name.hex for name in names) + "}"
