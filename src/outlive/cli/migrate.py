@@ -13,22 +13,32 @@ def migrate(
     dsn: Annotated[
         str | None, typer.Option(help="The database.", show_default="$OUTLIVE_DSN, else the local cluster that is up")
     ] = None,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Make the roles of least privilege, too, and give them their rights.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Bring the schema `outlive` to what this release needs.
 
-    All missing migrations are applied, or none. Doing it again changes nothing.
+    All missing migrations are applied, or none. Doing it again changes nothing. Where this role may not make others,
+    --roles prints the SQL that an administrator has to run.
 
     \b
     Examples:
       outlive migrate
+      outlive migrate --roles
       outlive migrate --dsn postgresql://app@h1,h2,h3/agents
     """
     from outlive import stores
+    from outlive.stores import roles as group_roles
+    from outlive.stores.plan.roles import ROLES
 
     report = await_or_exit(stores.migrate(dsn))
+    made = await_or_exit(group_roles.ensure(dsn)) if roles else ()
     if json:
-        put_json({"version": report.version, "applied": report.applied})
+        put_json({"version": report.version, "applied": report.applied, "roles": made})
         return
     applied = f"applied {', '.join(report.applied)}" if report.applied else "nothing to do"
     put(f"The schema outlive is at version {report.version}: {applied}.")
+    if roles:
+        put(f"Its roles have their rights: {', '.join(ROLES)}.")

@@ -9,6 +9,7 @@ from outlive.client.transaction import Transaction
 from outlive.errors import SchemaError
 from outlive.stores.plan.migration import Migration, Recorded, Refusal, plan_migrations
 from outlive.stores.queries import known_migrations, queries
+from outlive.stores.roles import act_as_owner, renew_grants
 
 MIGRATE_TIMEOUT_S = 120.0
 """How long a migration may take, the wait for another one under way included."""
@@ -47,12 +48,15 @@ async def _migrate(db: Cluster, timeout_s: float) -> MigrationReport:
 
 async def _apply(tx: Transaction) -> tuple[str, ...]:
     await tx.execute(queries("migrations")["lock"])
+    await act_as_owner(tx)
     match plan_migrations(known_migrations(), await _recorded(tx)):
         case Refusal(reason, hint):
             raise SchemaError(reason, hint=hint)
         case pending:
             for migration in pending.migrations:
                 await _apply_one(tx, migration)
+            if pending.migrations:
+                await renew_grants(tx)
             return tuple(f"{migration.version:04d}_{migration.name}" for migration in pending.migrations)
 
 

@@ -10,6 +10,7 @@ from outlive.client.transaction import Transaction
 from outlive.errors import SchemaError
 from outlive.stores.plan.vectors import CannotKeep, Make, VectorFacts, plan_vectors
 from outlive.stores.queries import queries
+from outlive.stores.roles import act_as_owner
 from outlive.stores.statements import Statements
 
 ADMINISTRATORS_SQL = "CREATE EXTENSION vector SCHEMA public;"
@@ -49,6 +50,7 @@ async def _make(tx: Transaction, make: Make) -> None:
     try:
         if make.create_extension:
             await tx.execute(queries("vectors")["create_extension"])
+        await act_as_owner(tx)
         await tx.execute(_filled("make", names))
         if make.index:
             await tx.execute(_filled("make_index", names))
