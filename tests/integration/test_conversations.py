@@ -193,9 +193,9 @@ async def test_a_reload_waits_for_the_write_under_way_and_shows_it(
     first = await state.conversations.open(name, worker="alice")
     async with db.connection() as connection, connection.transaction():
         await connection.fetch(
-            "SELECT * FROM outlive.append_turns($1, $2, '30 s', '{t0}', '{user}', '{1}', '{0}', '{0}')",
-            name,
-            first.lease_token,
+            "SELECT * FROM outlive.append_turns($1, $2, '{30}', '{1}', '{t0}', '{user}', '{1}', '{0}', '{0}')",
+            [name],
+            [first.lease_token],
         )
         opening = asyncio.create_task(state.conversations.open(name, worker="alice"))
         await until(lambda: waits_for_a_lock(db))
@@ -250,7 +250,6 @@ async def test_every_write_may_be_said_twice(state: AgentState, conversation: Co
     """The client repeats a write whose answer it lost; the repetition changes nothing and answers the same."""
     hold, attempt = conversation._hold, uuid4()
     writes: list[tuple[str, tuple[Any, ...]]] = [
-        ("append", (["t0"], ["user"], ['"hi"'], [1], [Decimal(2)])),
         ("checkpoint", (1, '{"step":1}')),
         ("start_tool_call", ("k", "look", "[]", b"hash", attempt, False)),
         ("end_tool_call", ("k", attempt, "42", None, 0, Decimal(0))),
@@ -259,6 +258,7 @@ async def test_every_write_may_be_said_twice(state: AgentState, conversation: Co
     ]
     for query, arguments in writes:
         assert await hold.write(query, *arguments) == await hold.write(query, *arguments)
+    assert await conversation.append("t0", "user", "hi") == await conversation.append("t0", "user", "hi")
     picture = await state.conversations.load(conversation.id)
     assert (len(picture.turns), picture.checkpoint and picture.checkpoint.version) == (1, 1)
     assert [call.attempts for call in picture.tool_calls] == [1, 1]

@@ -23,9 +23,8 @@ import asyncpg
 
 from outlive.client import running
 from outlive.client.attempts import Attempts
-from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
+from outlive.client.failures import UNREPLICATED, AttemptError, diagnose, is_of_fence
 from outlive.client.nodes import Nodes
-from outlive.client.plan.begin import FENCE
 from outlive.client.plan.literals import literal
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.single import can_carry_a_key, with_key
@@ -163,7 +162,7 @@ class _Attempt(Transaction):
         self.receipt = self._receipt()
 
     async def _failed(self, error: Exception, phase: Phase, wire: Wire | None) -> bool:
-        failure = diagnose(error, Phase.BEGIN if _of_fence(error) else phase, wire)
+        failure = diagnose(error, Phase.BEGIN if is_of_fence(error) else phase, wire)
         if wire is not None:
             await self._clean(wire, failure)
         self.unanswered = failure is not None and failure.outcome is Outcome.UNKNOWN
@@ -202,12 +201,6 @@ class _Attempt(Transaction):
 def _names(primary: Primary) -> str | None:
     """The synchronous setting that has to be in force, None if none is."""
     return primary.synchronous.names if isinstance(primary.synchronous, InForce) else None
-
-
-def _of_fence(error: Exception) -> bool:
-    if not isinstance(error, asyncpg.PostgresError):
-        return False
-    return FENCE in str(error) or getattr(error, "server_source_function", None) == "pg_current_wal_insert_lsn"
 
 
 @dataclass(frozen=True, slots=True)

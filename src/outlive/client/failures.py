@@ -55,6 +55,13 @@ def diagnose(error: BaseException, phase: Phase, wire: Wire | None) -> AttemptFa
             return None
 
 
+def is_of_fence(error: Exception) -> bool:
+    """Whether it is the fence's refusal: our own words, or a standby's that has no insert position."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return False
+    return FENCE in str(error) or getattr(error, "server_source_function", None) == "pg_current_wal_insert_lsn"
+
+
 def _kind_of(error: asyncpg.PostgresError, phase: Phase) -> FailureKind | None:
     sqlstate = error.sqlstate or ""
     if phase is Phase.BEGIN and sqlstate == "55000":

@@ -31,7 +31,7 @@ async def read(nodes: Nodes, attempts: Attempts, freshness: Freshness, call: Cal
     async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
         return nodes.reader(freshness) or (await nodes.primary(deadline)).address, call
 
-    return await _repeat(nodes, attempts, choose, Phase.READ, sql, freshness)
+    return await repeat(nodes, attempts, choose, Phase.READ, sql, freshness)
 
 
 async def ask(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str) -> T:
@@ -40,7 +40,7 @@ async def ask(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str) -> T:
     async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
         return (await nodes.primary(deadline)).address, call
 
-    return await _repeat(nodes, attempts, choose, Phase.BEGIN, sql, Strong())
+    return await repeat(nodes, attempts, choose, Phase.BEGIN, sql, Strong())
 
 
 async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str, *, degraded: bool) -> T:
@@ -50,7 +50,7 @@ async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str, *, 
         primary = await (nodes.primary(deadline) if degraded else nodes.synchronous_primary(deadline))
         return primary.address, call if isinstance(primary.synchronous, InForce) else _unreplicated(call)
 
-    return await _repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
+    return await repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
 
 
 def _unreplicated(call: Call[T]) -> Call[T]:
@@ -70,7 +70,7 @@ def _unreplicated(call: Call[T]) -> Call[T]:
     return locally
 
 
-async def _repeat(
+async def repeat(
     nodes: Nodes,
     attempts: Attempts,
     choose: Callable[[Deadline], Awaitable[tuple[Address, Call[T]]]],
@@ -78,6 +78,7 @@ async def _repeat(
     sql: str,
     freshness: Freshness | None = None,
 ) -> T:
+    """Make attempts at a call on the node that `choose` finds, until one succeeds or the budget is spent."""
     while True:
         await attempts.next()
         wire = None

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from outlive import system
 from outlive.errors import LeaseLostError, OutliveError
+from outlive.stores.appends import Append, Appends
 from outlive.stores.encoding import decode, encode
 from outlive.stores.hold import Hold
 from outlive.stores.records import FREE, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
@@ -30,8 +31,9 @@ class Conversation:
     As a context manager it releases the lease at the end.
     """
 
-    def __init__(self, hold: Hold, picture: Picture) -> None:
+    def __init__(self, hold: Hold, picture: Picture, appends: Appends) -> None:
         self._hold = hold
+        self._appends = appends
         self._turns = {turn.id: turn for turn in picture.turns}
         self._checkpoint = picture.checkpoint
         self._calls = ToolCalls(hold, picture.tool_calls)
@@ -83,6 +85,8 @@ class Conversation:
     ) -> Turn:
         """Add a turn after the last one; a turn that is there with this id, role and content is returned as it is.
 
+        Appends to other conversations that come at the same time share its round trip and its commit.
+
         Raises:
             KeyReusedError: the id is there with another role or content.
             LeaseLostError: another worker holds the conversation now.
@@ -96,8 +100,9 @@ class Conversation:
         if not turns:
             return ()
         columns = TurnColumns.of(turns, self._hold.max_value_bytes)
-        row = await self._hold.write("append", *columns.arguments())
-        kept = columns.kept(row["positions"], row["created_at"])
+        sent_at = system.monotonic()
+        kept = await self._appends.append(Append(self.id, self.lease_token, self._hold.lease_s, columns))
+        self._hold.written_at = sent_at
         self._turns.update((turn.id, turn) for turn in kept)
         self._complete = False
         return kept

@@ -9,6 +9,7 @@ from typing import Any
 
 from outlive.errors import ConfigurationError, NotFoundError
 from outlive.stores import listing
+from outlive.stores.appends import Appends
 from outlive.stores.conversation import Conversation
 from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.hold import Hold
@@ -26,6 +27,7 @@ class Conversations:
 
     def __init__(self, statements: Statements, max_value_bytes: int) -> None:
         self._statements = statements
+        self._appends = Appends(statements)
         self._max_value_bytes = max_value_bytes
 
     async def open(
@@ -65,10 +67,9 @@ class Conversations:
         free again when its lease is over. Conversations that don't exist are passed over (`create` makes them).
         """
         checked_name(worker, "a worker's name")
-        row = await self._statements.write(
-            queries("conversations")["claim"], list(among), worker, checked_lease(lease_s)
-        )
-        return None if row["id"] is None else self._held(read_picture(row), worker, lease_s)
+        sql = queries("conversations")["claim"]
+        rows = await self._statements.write_all(sql, list(among), worker, checked_lease(lease_s))
+        return self._held(read_picture(rows[0]), worker, lease_s) if rows else None
 
     async def create(self, ids: Iterable[str], *, metadata: Mapping[str, Any] | None = None) -> int:
         """Make those conversations that are not there yet, in this order; returns how many are new.
@@ -166,7 +167,7 @@ class Conversations:
 
     def _held(self, picture: Picture, worker: str, lease_s: float) -> Conversation:
         hold = Hold(self._statements, picture.id, worker, picture.lease_token, lease_s, self._max_value_bytes)
-        return Conversation(hold, picture)
+        return Conversation(hold, picture, self._appends)
 
 
 def checked_lease(lease_s: float) -> float:

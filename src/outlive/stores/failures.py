@@ -51,17 +51,21 @@ def typed_refusals() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        refusal = _refusal(error)
-        if refusal is None:
+        refused = _refusal(error)
+        if refused is None:
             raise
-        raise refusal from error
+        raise refused from error
+
+
+def refusal(code: str, message: str) -> StateError:
+    """The error of a refusal that the database gave as a value."""
+    return _REFUSALS[code](message)
 
 
 def _refusal(error: asyncpg.PostgresError) -> StateError | None:
     sqlstate, message, detail = str(error.sqlstate), str(error.args[0]), getattr(error, "detail", None)
-    refused = _REFUSALS.get(sqlstate)
-    if refused is not None:
-        return refused(f"{message} ({detail})" if detail else message)
+    if sqlstate in _REFUSALS:
+        return refusal(sqlstate, f"{message} ({detail})" if detail else message)
     if sqlstate in _NO_SUCH_NAME:
         return SchemaError(f"the schema `outlive` is not there as this code needs it: {message}")
     return None

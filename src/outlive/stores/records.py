@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal
 
 from outlive.stores.encoding import decode
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,10 @@ def read_picture(row: Mapping[str, Any]) -> Picture:
 
 
 def _turns(row: Mapping[str, Any]) -> tuple[Turn, ...]:
-    names = ("ids", "positions", "roles", "contents", "tokens", "dollars", "created_at")
+    names = ("ids", "positions", "roles", "contents", "tokens", "dollars", "created_at_us")
     return tuple(
-        Turn(turn_id, position, role, decode(content), tokens, dollars, created_at)
-        for turn_id, position, role, content, tokens, dollars, created_at in _columns(row, "turn_", names)
+        Turn(turn_id, position, role, decode(content), tokens, Decimal(dollars), moment(created_at_us))
+        for turn_id, position, role, content, tokens, dollars, created_at_us in _columns(row, "turn_", names)
     )
 
 
@@ -144,12 +146,17 @@ def _tool_calls(row: Mapping[str, Any]) -> tuple[ToolCall, ...]:
             None if result is None else decode(result),
             error,
             tokens,
-            dollars,
+            Decimal(dollars),
         )
         for key, name, arguments, arguments_hash, status, attempts, result, error, tokens, dollars in _columns(
             row, "call_", names
         )
     )
+
+
+def moment(microseconds: int) -> datetime:
+    """The moment that is so many microseconds after the beginning of 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _columns(row: Mapping[str, Any], prefix: str, names: tuple[str, ...]) -> zip[tuple[Any, ...]]:

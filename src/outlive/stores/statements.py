@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncpg
 
+from outlive.client import returning
 from outlive.client.cluster import Cluster
-from outlive.client.transaction import Transaction
 from outlive.model.durability import Durability
 from outlive.stores.failures import typed_refusals
 
@@ -25,26 +25,28 @@ class Statements:
     durability: Durability = Durability.CRITICAL
 
     async def write(self, sql: str, *args: Any) -> asyncpg.Record:
-        """Apply one statement that is safe to apply again, and return its row.
+        """Apply one statement that is safe to apply again, and return its row; see `write_all`."""
+        rows = await self.write_all(sql, *args)
+        assert rows, "every statement of the stores returns a row"
+        return rows[0]
+
+    async def write_all(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Apply one statement that is safe to apply again, and return its rows.
 
         Of a critical store, a failover can't lose it once this has returned. A lost connection is retried even when
         the commit may have been applied, because every statement of the stores says the same when it is said twice.
+        The isolation is read committed: the functions rely on a new snapshot for each of their statements.
         """
-        (row,) = await self.write_all(sql, *args)
-        return row
-
-    async def write_all(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        """Apply one statement as `write` does, and return all of its rows."""
         with typed_refusals():
-            return await self.db.run(
-                _fetch,
-                sql,
-                *args,
-                durability=self.durability,
-                isolation="read_committed",  # the functions rely on a new snapshot for each of their statements
-                idempotent=True,
-                timeout=self.timeout_s,
-            )
+            return await returning.fetch(self.db, sql, *args, durability=self.durability, timeout_s=self.timeout_s)
+
+    def refuse_nesting(self) -> None:
+        """Refuse a write inside the function that `db.run` is running: it would not be a part of that transaction.
+
+        Raises:
+            ConfigurationError: it is one.
+        """
+        returning.refuse_nesting(self.db)
 
     async def apply(self, sql: str, *args: Any) -> None:
         """Apply one statement whose row nobody needs, as `write` does, in one round trip."""
@@ -66,7 +68,3 @@ class Statements:
         """Read all rows of a query that bounds them itself; shows every acknowledged write."""
         with typed_refusals():
             return await self.db.fetch(sql, *args, read="strong", timeout=self.timeout_s)
-
-
-async def _fetch(tx: Transaction, sql: str, *args: Any) -> list[asyncpg.Record]:
-    return await tx.fetch(sql, *args)

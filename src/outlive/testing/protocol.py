@@ -3,8 +3,8 @@
 The first messages of a connection have no type: a request for encryption, or the startup itself. Every later one is
 a type, a length that counts itself, and a body. What is encrypted passes through unread. A COMMIT is found in a
 simple query, among other statements too, and in the execution of a portal that was bound to a parsed one. A single
-statement that carries its key commits by itself, and counts as one too. It is found by its words, so a literal that
-holds `; commit;` is taken for one.
+statement that carries its key or its fence commits by itself, and counts as one too. It is found by its words, so a
+literal that holds `; commit;` is taken for one.
 
 Source: PostgreSQL documentation, "Message Formats".
 """
@@ -20,7 +20,7 @@ _ENDS = re.compile(
     rb"(?:^|;)\s*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?\s*(?:;|$)", re.IGNORECASE
 )
 _COMMENTS = re.compile(rb"/\*.*?\*/|--[^\n]*", re.DOTALL)
-_CARRIES_A_KEY = b'WITH "outlive claim" AS'
+_BY_ITSELF = (b'WITH "outlive claim" AS', b'WITH "outlive fence" AS')
 _COMMITTED = (b"COMMIT\0", b"ROLLBACK\0")
 
 
@@ -42,7 +42,7 @@ class Exchange:
         self._opaque = False
         self._negotiating = 0
         self._statements: set[bytes] = set()
-        self._keyed: set[bytes] = set()
+        self._alone: set[bytes] = set()
         self._portals: set[bytes] = set()
         self._by_itself = False
 
@@ -89,12 +89,12 @@ class Exchange:
                 return is_commit(body[:-1])
             case b"P":
                 name, sql, *_ = body.split(b"\0", 2)
-                _mark(self._statements, name, marked=is_commit(sql) or sql.startswith(_CARRIES_A_KEY))
-                _mark(self._keyed, name, marked=sql.startswith(_CARRIES_A_KEY))
+                _mark(self._statements, name, marked=is_commit(sql) or sql.startswith(_BY_ITSELF))
+                _mark(self._alone, name, marked=sql.startswith(_BY_ITSELF))
             case b"B":
                 portal, statement, *_ = body.split(b"\0", 2)
                 _mark(self._portals, portal, marked=statement in self._statements)
-                self._by_itself = statement in self._keyed
+                self._by_itself = statement in self._alone
             case b"E":
                 return body.partition(b"\0")[0] in self._portals
         return False

@@ -1,19 +1,13 @@
 -- name: create
 -- Makes each conversation that is not there yet; returns how many are new.
-WITH made AS (
-    INSERT INTO outlive.conversations (id, metadata)
-    SELECT id, $2::text::jsonb FROM unnest($1::text[]) WITH ORDINALITY AS n (id, place) ORDER BY place
-    ON CONFLICT (id) DO NOTHING
-    RETURNING 1
-)
-SELECT count(*) FROM made
+SELECT outlive.create_conversations($1, $2::text::jsonb)
 
 -- name: open
 -- Takes the lease and brings all of the conversation back, in one round trip.
 SELECT * FROM outlive.open_conversation($1, $2, make_interval(secs => $3), $4::text::jsonb)
 
 -- name: claim
--- Takes the lease of a conversation that nobody holds and brings all of it back; a row of nulls if there is none.
+-- Takes the lease of a conversation that nobody holds and brings all of it back; no row if there is none.
 SELECT * FROM outlive.claim_conversation($1, $2, make_interval(secs => $3))
 
 -- name: load
@@ -25,8 +19,8 @@ SELECT p.* FROM outlive.conversations AS c CROSS JOIN LATERAL outlive.picture_of
 SELECT count(*) FROM outlive.conversations WHERE id = ANY ($1::text[]) AND status = 'open'
 
 -- name: append
--- Appends turns for the holder of the lease, which this renews.
-SELECT positions, created_at FROM outlive.append_turns($1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8)
+-- Appends turns to several conversations for the holders of their leases, which this renews.
+SELECT positions, created_at, refused, refusal FROM outlive.append_turns($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: checkpoint
 -- Keeps a state for the holder of the lease as the next version.
