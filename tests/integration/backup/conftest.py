@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from integration.backup.archiving import Archiving
 from integration.client.servers import Servers
 
 
@@ -31,3 +33,15 @@ def room() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="outlive-restore-", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o755)
         yield Path(scratch)
+
+
+@pytest.fixture(scope="module")
+def archiving(source: Servers) -> Iterator[Archiving]:
+    """The same server with an archiver beside it, into a directory."""
+    archiving = Archiving(source)
+    archiving.start()
+    try:
+        asyncio.run(archiving.configure())
+        yield archiving
+    finally:
+        archiving.stop()

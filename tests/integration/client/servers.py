@@ -16,6 +16,7 @@ import asyncpg
 
 from integration.client.waiting import until
 from outlive.postgres import identity, programs
+from outlive.postgres.plan.identity import Identity
 
 PASSWORD = "p@ss/w:rd"
 STANDBYS = ("n2", "n3")
@@ -47,6 +48,11 @@ class Servers:
         identity.own(self._identity, [self.root])
         self.ports = dict(zip(NAMES, _free_ports(len(NAMES)), strict=True))
         self._stopped: set[int] = set()
+
+    @property
+    def account(self) -> Identity:
+        """Under which account the servers run."""
+        return self._identity
 
     def dsn(self, user: str = "postgres", names: tuple[str, ...] = NAMES, database: str = "postgres") -> str:
         """The DSN of these nodes."""

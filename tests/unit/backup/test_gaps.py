@@ -30,8 +30,8 @@ def stored(*names: str, size_bytes: int = 5000) -> Archived:
         pytest.param("wal/00000001/000000010000000000000003.copy", id="a doubled one under another name"),
         pytest.param("wal/00000001/0000000100000000000000zz", id="no segment's name"),
         pytest.param("wal/00000001/000000010000000000000100", id="beyond the last segment of 4 GiB"),
-        pytest.param("wal/00000001/000000010000000000000003.00000010-00000010", id="an empty piece"),
-        pytest.param("wal/00000001/000000010000000000000003.00000000-01000001", id="a piece beyond the segment"),
+        pytest.param("wal/00000001/tail/000000010000000000000003.00000010-00000010", id="an empty piece"),
+        pytest.param("wal/00000001/tail/000000010000000000000003.00000000-01000001", id="a piece beyond the segment"),
         pytest.param("wal/notes.txt", id="a foreign file"),
     ],
 )
@@ -79,5 +79,5 @@ def test_the_tail_goes_on_in_pieces() -> None:
 
 def test_pieces_of_a_whole_segment_are_superseded() -> None:
     """Once the segment is there, its pieces are needed by nobody."""
-    archived = stored(f"00000001/{at(4).name}", f"00000001/{at(4).name}.00000000-00002000")
+    archived = stored(f"00000001/{at(4).name}", f"00000001/tail/{at(4).name}.00000000-00002000")
     assert superseded(archived) == archived.pieces

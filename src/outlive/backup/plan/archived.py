@@ -1,9 +1,9 @@
 """What an archive of WAL holds, read off the names in the store alone.
 
-Theory of operation. `wal/TTTTTTTT/` holds a timeline's whole segments, the pieces of the segment that is being
-written (`SEGMENT.START-END`, offsets in the segment, the end exclusive), and the last segment of a timeline that was
-left (`SEGMENT.partial`). Timelines' histories lie in `wal/`. Everything that has no place there is told as strange:
-a name that is nobody's, a segment in the folder of another timeline, an object too small to be one.
+Theory of operation. `wal/TTTTTTTT/` holds a timeline's whole segments, and the last one of a timeline that was left
+(`SEGMENT.partial`); `wal/TTTTTTTT/tail/` the pieces of the segment that is being written (`SEGMENT.START-END`,
+offsets in the segment, the end exclusive). Timelines' histories lie in `wal/`. Everything that has no place there is
+told as strange: a name that is nobody's, a segment in the folder of another timeline, an object too small to be one.
 
 Pieces may overlap: an archiver that starts again begins at the segment's start. What they cover is found by walking
 them in order of their starts for as long as the next one starts no later than what is covered so far.
@@ -64,7 +64,17 @@ def segment_key(segment: WalSegment) -> str:
 
 def piece_key(piece: Piece) -> str:
     """Where a piece lies in the store."""
-    return f"{PREFIX}{piece.segment.timeline:08X}/{piece.name}"
+    return f"{tail_folder(piece.segment.timeline)}{piece.name}"
+
+
+def tail_folder(timeline: Timeline) -> str:
+    """Where a timeline's pieces lie."""
+    return f"{PREFIX}{timeline:08X}/tail/"
+
+
+def mark_key(timeline: Timeline) -> str:
+    """Where a primary says how far the store reaches while nothing is written: `{end, at, node}` in plain JSON."""
+    return f"commits/{timeline:08X}.json"
 
 
 def file_key(name: str) -> str:
@@ -109,20 +119,20 @@ class _Sorting:
         folder, _, name = name.partition("/")
         if folder == "backups":
             return name.endswith(".backup")
-        return name[:8] == folder and self._take_wal(name)
+        in_tail, name = name.startswith("tail/"), name.removeprefix("tail/")
+        return name[:8] == folder and self._take_wal(name, in_tail=in_tail)
 
-    def _take_wal(self, name: str) -> bool:
+    def _take_wal(self, name: str, *, in_tail: bool) -> bool:
         whole, _, kind = name.partition(".")
         try:
             segment = WalSegment.parse(whole, self.segment_bytes)
         except ValueError:
             return False
-        if kind == "":
-            self.segments.append(segment)
-        elif kind == "partial":
-            self.partials.append(segment)
-        else:
+        if in_tail:
             return self._take_piece(segment, name)
+        if kind not in ("", "partial"):
+            return False
+        (self.partials if kind else self.segments).append(segment)
         return True
 
     def _take_piece(self, segment: WalSegment, name: str) -> bool:

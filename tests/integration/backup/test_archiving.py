@@ -1,0 +1,153 @@
+"""WAL of a real server in a real store: never acknowledged before it is durable, never lost, never mixed up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from integration.backup.archiving import Archiving
+from integration.client.waiting import until
+from outlive.backup import archive_client
+from outlive.backup.plan.archived import coverage, covered_bytes, file_key, piece_key, segment_key
+from outlive.backup.plan.gaps import find
+from outlive.model.wal import WalSegment
+from outlive.postgres import identity
+
+SIZE = 16 * 1024 * 1024
+
+
+def ask(archiving: Archiving, name: str) -> subprocess.CompletedProcess[str]:
+    """Run the archive command for a file, as PostgreSQL does."""
+    line, options = identity.command(
+        archiving.servers.account,
+        [sys.executable, "-ISs", archive_client.__file__, archiving.config("n1").socket, name],
+    )
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60, cwd="/", **options)
+
+
+async def test_a_segment_is_stored_as_it_is(archiving: Archiving) -> None:
+    """What is read back from the store is the file of pg_wal, byte for byte, and its pieces are gone."""
+    name = await archiving.switch()
+    original = archiving.servers.root / "n1" / "pg_wal" / name
+    content = original.read_bytes()
+    await archiving.wait_for(name)
+    deposit = archiving.deposit()
+    assert await deposit.read(file_key(name)) == content
+    await until(lambda: _no_pieces(archiving, name))
+
+
+async def _no_pieces(archiving: Archiving, name: str) -> bool:
+    return not [piece for piece in (await archiving.archived()).pieces if piece.segment.name == name]
+
+
+async def test_the_same_content_again_is_success(archiving: Archiving) -> None:
+    """PostgreSQL may ask for a file again after a crash: what is durable already is acknowledged."""
+    name = await archiving.switch()
+    await archiving.wait_for(name)
+    asked = ask(archiving, name)
+    assert (asked.returncode, asked.stderr) == (0, "")
+
+
+async def test_other_content_of_the_same_name_is_refused(archiving: Archiving) -> None:
+    """A segment of that name with other bytes in the store is never overwritten, and never acknowledged."""
+    name = await archiving.switch()
+    await archiving.wait_for(name)
+    deposit, key = archiving.deposit(), file_key(name)
+    kept = await deposit.store.get(key)
+    await deposit.store.delete([key])
+    assert await deposit.put(key, b"of another server", "0" * 64)
+    archiving.kill()
+    archiving.start()
+    await until(lambda: "does not answer" not in ask(archiving, name).stderr)
+    asked = ask(archiving, name)
+    assert asked.returncode == 1
+    assert "in the store with other content" in asked.stderr
+    assert await deposit.read(key) == b"of another server"
+    await deposit.store.put(key, kept)
+    assert ask(archiving, name).returncode == 0
+
+
+async def test_a_file_that_is_not_what_it_is_called_is_refused(archiving: Archiving) -> None:
+    """A copy of a segment under another segment's name never reaches the store."""
+    name = await archiving.switch()
+    pg_wal = archiving.servers.root / "n1" / "pg_wal"
+    foreign = pg_wal / "0000000100000000000000F0"
+    foreign.write_bytes((pg_wal / name).read_bytes())
+    identity.own(archiving.servers.account, [foreign])
+    asked = ask(archiving, foreign.name)
+    foreign.unlink()
+    assert asked.returncode == 1
+    assert "is not that segment: it begins at" in asked.stderr
+    assert not await archiving.has(foreign.name)
+
+
+@pytest.mark.parametrize("name", ["../../PG_VERSION", "postgresql.conf", "", "00000001000000000000000G"])
+def test_only_wal_is_taken(archiving: Archiving, name: str) -> None:
+    """Whatever is no file of WAL is refused by its name."""
+    asked = ask(archiving, name)
+    assert asked.returncode == 1
+    assert "names no file of WAL" in asked.stderr
+
+
+def test_without_an_archiver_nothing_is_acknowledged(archiving: Archiving) -> None:
+    """A client that reaches nobody ends with 1, which makes PostgreSQL keep the file."""
+    line, options = identity.command(
+        archiving.servers.account, [sys.executable, "-ISs", archive_client.__file__, "outlive-test-nobody", "x"]
+    )
+    done = subprocess.run(line, check=False, capture_output=True, text=True, timeout=60, cwd="/", **options)
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+
+
+async def test_the_segment_being_written_is_streamed(archiving: Archiving) -> None:
+    """A commit is in the store soon after, without its segment being finished, and the store says until when."""
+    await archiving.servers.sql("n1", "create table if not exists streamed (x text)", "select 1")
+    before = datetime.now(UTC)
+    await archiving.servers.sql("n1", "insert into streamed values ('streamed-marker')", "select 1")
+
+    async def proved() -> bool:
+        proved_at = archiving.state().proved_at
+        return proved_at is not None and proved_at > before
+
+    await until(proved)
+    archived = await archiving.archived()
+    segment = max(piece.segment for piece in archived.pieces)
+    pieces = [piece for piece in archived.pieces if piece.segment == segment]
+    deposit = archiving.deposit()
+
+    raw = b"".join([await deposit.read(piece_key(piece)) for piece in coverage(pieces)])
+    original = (archiving.servers.root / "n1" / "pg_wal" / segment.name).read_bytes()
+    assert b"streamed-marker" in raw
+    assert original.startswith(raw)
+    assert covered_bytes(pieces) == len(raw)
+
+
+async def switched(archiving: Archiving) -> dict[str, str]:
+    """Finish a segment: its name and the SHA-256 of its file, which PostgreSQL keeps until it is archived."""
+    name = await archiving.switch()
+    file = archiving.servers.root / "n1" / "pg_wal" / name
+    return {name: hashlib.sha256(await asyncio.to_thread(file.read_bytes)).hexdigest()}
+
+
+async def test_killing_the_archiver_loses_nothing(archiving: Archiving) -> None:
+    """SIGKILL at moments spread over many pushes: everything is archived in the end, without a gap, as it was."""
+    digests = {}
+    for round_ in range(6):
+        digests.update(await switched(archiving))
+        await asyncio.sleep(0.03 * round_)  # not a wait: it moves the kill through the push
+        archiving.kill()
+        digests.update(await switched(archiving))
+        archiving.start()
+    for name in digests:
+        await archiving.wait_for(name, 90.0)
+    archived = await archiving.archived()
+    assert find(archived, {}, SIZE).whole
+    deposit = archiving.deposit()
+    for name in digests:
+        content = await deposit.read(segment_key(WalSegment.parse(name)))
+        assert hashlib.sha256(content).hexdigest() == digests[name]
