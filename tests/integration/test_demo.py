@@ -51,11 +51,11 @@ async def play(options: Options, cluster: RunningCluster, directory: Path) -> Re
 
 async def test_a_killed_worker_s_conversations_are_taken_over(cluster: RunningCluster, tmp_path: Path) -> None:
     """A worker is killed, another goes on; all is complete, nothing is lost, its answers in flight are told apart."""
-    report = await play(QUICK, cluster, tmp_path)
+    report = await play(replace(QUICK, repeat=3), cluster, tmp_path)
     assert report.worker_killed == "worker-1"
     assert report.verdict.anomalies == ()
     assert report.ok
-    assert report.verdict.acknowledged == sum(len(script.messages) for script in read_transcripts(None))
+    assert report.verdict.acknowledged == 3 * sum(len(script.messages) for script in read_transcripts(None))
     assert report.verdict.llm_cost_usd > report.verdict.llm_cost_lost_usd
 
 

@@ -43,21 +43,31 @@ class Dialer:
             TimeoutError: the node did not answer within `timeout_s` seconds.
             OSError, asyncpg.PostgresError: it can't be reached, or refused.
         """
-        async with asyncio.timeout(timeout_s):
-            connection = await asyncpg.connect(
-                dsn=self.dsn.driver_parameters(),
-                host=address.host,
-                port=address.port,
-                user=self.dsn.user,
-                password=self.dsn.password,
-                database=self.dsn.database,
-                server_settings=dict(self.settings),
-                # Which node to use is decided here; the driver would take it from PGTARGETSESSIONATTRS.
-                target_session_attrs="any",
-                timeout=None,
-                **(_THROUGH_A_POOLER if self.pooler else {}),
-            )
+        connection = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                connection = await self._connect(address)
+        except BaseException:
+            # The time may be over in the very turn in which it was opened.
+            if connection is not None:
+                connection.terminate()
+            raise
         return Wire(address, connection, pooler=self.pooler)
+
+    async def _connect(self, address: Address) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            dsn=self.dsn.driver_parameters(),
+            host=address.host,
+            port=address.port,
+            user=self.dsn.user,
+            password=self.dsn.password,
+            database=self.dsn.database,
+            server_settings=dict(self.settings),
+            # Which node to use is decided here; the driver would take it from PGTARGETSESSIONATTRS.
+            target_session_attrs="any",
+            timeout=None,
+            **(_THROUGH_A_POOLER if self.pooler else {}),
+        )
 
 
 def dialer_for(dsn: Dsn, *, pooler: bool = False) -> Dialer:

@@ -35,10 +35,13 @@ def ensure(spec: ClusterSpec, secrets: Secrets) -> Lsn | None:
 
 
 def dsn(spec: ClusterSpec, secrets: Secrets) -> str:
-    """The DSN of the application's user, every data node in it; any driver finds the primary with it."""
+    """The DSN of the application's user, every data node in it; any driver finds the primary with it.
+
+    On the loopback interface no server speaks TLS, so no driver need ask for it.
+    """
     hosts = ",".join(f"{node.host}:{node.ports.postgres}" for node in spec.data_nodes)
     login, name = f"{quote(spec.app_user)}:{quote(secrets.app)}", quote(spec.database)
-    return f"postgresql://{login}@{hosts}/{name}?target_session_attrs=primary"
+    return f"postgresql://{login}@{hosts}/{name}?target_session_attrs=primary&sslmode=disable"
 
 
 def pgpass(spec: ClusterSpec, secrets: Secrets) -> str:

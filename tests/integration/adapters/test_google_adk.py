@@ -55,7 +55,8 @@ async def test_the_same_creation_twice_is_one(db: outlive.Cluster, state: AgentS
     """A creation that is said again after a lost answer changes nothing, and is no refusal."""
     attempt, made = uuid4(), now_utc()
     for _ in range(2):
-        await db.fetchval(queries("app_sessions")["create"], "a", "u", "s", attempt, made, '{"n": 1}', "{}", "{}")
+        creation = queries("app_sessions")["create"]
+        await db.fetchval(creation, "a", "u", "s", attempt, made, '{"n": 1}', "{}", "{}", read="strong")
     kept = await state.app_sessions.load(SessionName("a", "u", "s"))
     assert kept is not None
     assert kept.states.app == {"n": 1}

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import outlive
 import outlive.sync
+from conditions import eventually
 from integration.client.servers import Servers
 from integration.client.waiting import until
 from integration.conftest import RunningCluster
@@ -127,6 +128,7 @@ async def test_the_synchronous_engine_follows_too(doomed: Servers) -> None:
             with engine.connect() as connection:
                 before = connection.execute(PORT).scalar_one()
             doomed.kill("n1")
+            eventually(lambda: db.primary is None)
             doomed.promote("n2")
             with engine.connect() as connection:
                 after = connection.execute(PORT).scalar_one()
