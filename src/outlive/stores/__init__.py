@@ -9,10 +9,12 @@ from outlive.stores.conversations import Conversations
 from outlive.stores.event_buffer import EventBuffer
 from outlive.stores.events import Event, EventCount, EventMaintenance, Events
 from outlive.stores.listing import Page, Summary
+from outlive.stores.llm_cache import Answer, LlmCache
 from outlive.stores.migrate import MigrationReport, migrate
 from outlive.stores.plan.attempts import Backoff
 from outlive.stores.plan.audit_chain import AuditDefect, AuditEntry, AuditHead, Flaw
 from outlive.stores.plan.event_batches import BufferCounts, BufferLimits
+from outlive.stores.preferences import Preference, Preferences
 from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
 from outlive.stores.state import AgentState
 from outlive.stores.task_records import NewTask, Task, TaskStatus
@@ -22,6 +24,7 @@ from outlive.stores.worker import Worker
 __all__ = [
     "DEFAULT_CLASSES",
     "AgentState",
+    "Answer",
     "Audit",
     "AuditDefect",
     "AuditEntry",
@@ -45,12 +48,15 @@ __all__ = [
     "Events",
     "Flaw",
     "Found",
+    "LlmCache",
     "MigrationReport",
     "NewDocument",
     "NewTask",
     "NewTurn",
     "Page",
     "Picture",
+    "Preference",
+    "Preferences",
     "Summary",
     "Task",
     "TaskStatus",

@@ -13,7 +13,10 @@ from outlive.errors import (
     LeaseLostError,
     NotFoundError,
     SchemaError,
+    SplitBrainError,
     StateError,
+    TransactionError,
+    UnavailableError,
     VersionConflictError,
 )
 
@@ -26,6 +29,9 @@ class ForgottenObjectsError(StateError):
 
     code = "forgotten-objects"
 
+
+PASSING = (UnavailableError, TransactionError, SplitBrainError)
+"""The errors of a database that is out of reach for the moment."""
 
 _REFUSALS: dict[str, type[StateError]] = {
     "OL001": LeaseLostError,

@@ -12,6 +12,8 @@ from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.events import Events
 from outlive.stores.graphs import Graphs
 from outlive.stores.histories import Histories
+from outlive.stores.llm_cache import CACHE_TIMEOUT_S, LlmCache
+from outlive.stores.preferences import Preferences
 from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
 from outlive.stores.tasks import Tasks
@@ -38,8 +40,8 @@ class AgentState:
     ) -> None:
         self.classes = resolve_classes(classes)
 
-        def statements(store: StoreName) -> Statements:
-            return Statements(db, timeout_s, self.classes[store])
+        def statements(store: StoreName, at_most_s: float = timeout_s) -> Statements:
+            return Statements(db, min(timeout_s, at_most_s), self.classes[store])
 
         self.conversations = Conversations(statements("conversations"), max_value_bytes)
         self.histories = Histories(statements("histories"), max_value_bytes)
@@ -50,3 +52,5 @@ class AgentState:
         self.tasks = Tasks(statements("tasks"), max_value_bytes)
         self.context = Context(statements("context"), max_value_bytes)
         self.graphs = Graphs(statements("checkpoints"), max_value_bytes)
+        self.preferences = Preferences(statements("preferences"), max_value_bytes)
+        self.llm_cache = LlmCache(statements("llm_cache", CACHE_TIMEOUT_S))

@@ -9,15 +9,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from outlive.errors import (
-    OutliveError,
-    SplitBrainError,
-    StateError,
-    TransactionError,
-    UnavailableError,
-    UnstorableError,
-)
+from outlive.errors import OutliveError, StateError, UnstorableError
 from outlive.stores.claimed_task import ClaimedTask
+from outlive.stores.failures import PASSING
 from outlive.stores.listening import Bell
 from outlive.stores.plan.attempts import Backoff
 from outlive.stores.plan.waking import pause_s
@@ -37,7 +31,6 @@ _RENEWALS_A_LEASE = 3
 
 Handler = Callable[[ClaimedTask], Awaitable[Any] | Any]
 
-_PASSING = (UnavailableError, TransactionError, SplitBrainError)
 _log = logging.getLogger("outlive.stores")
 
 
@@ -109,7 +102,7 @@ class Worker:
                 self._running[attempt] = each
                 attempt.add_done_callback(self._ended)
             return None if len(claimed) == free else await self._tasks.next_due_s(self._queues)
-        except _PASSING as error:
+        except PASSING as error:
             _log.warning("worker %s can't claim for the moment: %s", self.name, error)
             return None
 
@@ -122,7 +115,7 @@ class Worker:
             if not claimed.lost:
                 await self._give_back(claimed)
                 raise
-        except (*_PASSING, StateError) as error:
+        except (*PASSING, StateError) as error:
             # Its end is not kept: it is due again when its lease runs out, if it is not another worker's already.
             _log.warning("the end of the task %s (%s) was not kept: %s", claimed.task.id, claimed.key, error)
 
@@ -166,7 +159,7 @@ class Worker:
     async def _renew(self, running: dict[asyncio.Task[None], ClaimedTask]) -> None:
         try:
             held = await self._tasks.renew(running.values(), self._lease_s)
-        except _PASSING as error:
+        except PASSING as error:
             _log.warning("worker %s can't renew its leases for the moment: %s", self.name, error)
             return
         for attempt, each in running.items():
