@@ -2,6 +2,7 @@
 
     repository.json                        whose backups these are; written once
     backups/ID/manifest.json               written last: it makes the backup exist
+    backups/ID/begun.json                  written first: reserves the ID, names the parent; removed at the end
     backups/ID/base.tar                    what pg_basebackup wrote
     backups/ID/pg_manifest                 PostgreSQL's own manifest of it, which the next incremental needs
     backups/ID/dump                        what pg_dump wrote, of a logical one
@@ -31,6 +32,7 @@ KEEPS = "keeps"
 POINTS = "points"
 LOCKS = "locks"
 MANIFEST = "manifest.json"
+BEGUN = "begun.json"
 BASE = "base.tar"
 PG_MANIFEST = "pg_manifest"
 DUMP = "dump"

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import httpx
 
+from outlive import system
 from outlive.errors import ConfigurationError, ControlPlaneError
 from outlive.object_storage.options import Credentials, StoreOptions
+from outlive.object_storage.signature import signed_headers
 
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 10.0
@@ -56,7 +58,7 @@ class SeaweedFS:
         return None if self._process is None else self._process.pid
 
     def url(self, bucket: str = "outlive", prefix: str = "") -> str:
-        """A place in it; the bucket is made by the first write."""
+        """A place in it; `make_bucket` makes other buckets than this one."""
         return f"s3://{bucket}/{prefix}".rstrip("/")
 
     def options(self, *, timeout_s: float = 20.0, retries: int = 3) -> StoreOptions:
@@ -105,6 +107,15 @@ class SeaweedFS:
                 start_new_session=True, env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory)},
             )  # fmt: skip
         self._wait_until_it_answers()
+        self.make_bucket()
+
+    def make_bucket(self, name: str = "outlive") -> None:
+        """Make a bucket; one that is there is fine."""
+        url = f"{self.endpoint}/{name}"
+        headers = signed_headers("PUT", url, {}, b"", {}, self.credentials, "us-east-1", system.now_utc())
+        done = httpx.put(url, headers=headers, timeout=START_LIMIT_S)
+        if done.status_code not in (httpx.codes.OK, httpx.codes.CONFLICT):
+            raise ControlPlaneError(f"seaweedfs makes no bucket {name}: it answered {done.status_code}")
 
     def freeze(self) -> Callable[[], None]:
         """SIGSTOP it: connections are taken, nothing is answered. Returns the call that lets it go on."""

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from integration.backup.archiving import Archiving
+from integration.backup.one_server import OLD, OneServer
 from integration.client.servers import Servers
+from outlive.postgres import programs
+from outlive.testing.object_store import SeaweedFS
+from require import require
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +49,33 @@ def archiving(source: Servers) -> Iterator[Archiving]:
         yield archiving
     finally:
         archiving.stop()
+
+
+@pytest.fixture(scope="session", params=["18", "15"])
+def release(request: pytest.FixtureRequest) -> Path:
+    """The programs of PostgreSQL 18, then of 15."""
+    if request.param == "15":
+        require("postgresql-15", OLD.is_dir(), f"{OLD} is not there")
+        return OLD
+    return programs.directory(None)
+
+
+@pytest.fixture(scope="session")
+def server(release: Path) -> Iterator[OneServer]:
+    """A primary and a standby of each release; tests leave both running."""
+    with tempfile.TemporaryDirectory(prefix="outlive-pair-", ignore_cleanup_errors=True) as scratch:
+        made = OneServer(Path(scratch), release)
+        try:
+            made.create()
+            made.follow()
+            yield made
+        finally:
+            made.remove()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[SeaweedFS]:
+    """A server that speaks S3."""
+    scratch = tempfile.TemporaryDirectory(prefix="outlive-s3-", ignore_cleanup_errors=True)
+    with scratch as folder, SeaweedFS(Path(folder)) as found:
+        yield found

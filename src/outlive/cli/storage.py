@@ -1,0 +1,123 @@
+"""Finds the store, its keys and the cluster that a command means.
+
+The store is that of `--storage`, else of OUTLIVE_STORAGE, else what the local cluster archives to, else what the policy
+names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from outlive.backup.codec import Codec
+from outlive.backup.keys import Keyring, load_keyring
+from outlive.cli.storage_options import STORAGE, STORAGE_OPTIONS
+from outlive.client import dsn as dsns
+from outlive.cluster.directory import ClusterDirectory
+from outlive.cluster.plan.patroni_config import REPLICATION, SUPERUSER
+from outlive.errors import ConfigurationError
+from outlive.model.topology import Address
+from outlive.object_storage.opening import open_store
+from outlive.object_storage.options import StoreOptions, read_options
+from outlive.object_storage.store import ObjectStore
+from outlive.policy.load import load
+from outlive.postgres.access import Access, Login
+
+
+class _Archive(msgspec.Struct):
+    url: str
+    options_file: str | None = None
+    key_file: str | None = None
+
+
+class _Spec(msgspec.Struct):
+    """The part of `cluster.json` that says where the cluster archives to."""
+
+    archive: _Archive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A store, how it is reached, and the keys."""
+
+    url: str
+    options: StoreOptions
+    keyring: Keyring | None
+
+    @property
+    def codec(self) -> Codec:
+        """How to write there."""
+        return Codec(keyring=self.keyring)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[ObjectStore]:
+        """The store, for as long as the context lasts."""
+        store = open_store(self.url, self.options)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+def place(
+    storage: str | None, options_file: Path | None, key_file: Path | None, directory: Path, policy: Path | None = None
+) -> Place:
+    """The store that is meant.
+
+    Raises:
+        ConfigurationError: none is named, or a file can't be read.
+    """
+    archive = _archive(directory)
+    said = load(policy) if policy is not None else None
+    full = said.backup_policy.full_backup if said is not None else None
+    url = storage or os.environ.get(STORAGE) or (archive.url if archive else None) or (full.storage if full else None)
+    if url is None:
+        raise ConfigurationError(
+            "no store for backups is named", hint=f"Name it by --storage, {STORAGE} or the policy's `storage`."
+        )
+    named = os.environ.get(STORAGE_OPTIONS)
+    own = archive if archive is not None and url == archive.url else None
+    options = options_file or (Path(named) if named else None) or _path(own.options_file if own else None)
+    return Place(
+        url, read_options(options) if options else StoreOptions(),
+        load_keyring(key_file) or load_keyring(_path(own.key_file if own else None)),
+    )  # fmt: skip
+
+
+def access(dsn: str | None, directory: Path, database: str | None = None) -> Access:
+    """How the cluster is reached: by the DSN, else as the local cluster's own.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    if dsn is None and ClusterDirectory(directory).exists():
+        return _local(ClusterDirectory(directory), database)
+    parsed = dsns.resolve(dsn)
+    login = Login(parsed.user, parsed.password)
+    return Access(parsed.hosts, login, login, database or parsed.database or "postgres", parsed.parameters)
+
+
+def _local(directory: ClusterDirectory, database: str | None) -> Access:
+    spec, secrets = directory.load()
+    addresses = tuple(Address(node.host, node.ports.postgres) for node in spec.data_nodes if node.ports.postgres)
+    return Access(
+        addresses, Login(SUPERUSER, secrets.superuser), Login(REPLICATION, secrets.replication),
+        database or spec.database,
+    )  # fmt: skip
+
+
+def _archive(directory: Path) -> _Archive | None:
+    file = ClusterDirectory(directory).spec_file
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Spec).archive
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,147 @@
+"""A PostgreSQL of either release and perhaps a standby of it, for backups to be taken from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+from outlive.model.topology import Address
+from outlive.postgres import identity, programs
+from outlive.postgres.access import Access, Login
+
+PASSWORD = "s3cret/of:the+server"
+OLD = Path("/usr/lib/postgresql/15/bin")
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+shared_buffers = 32MB
+fsync = off
+wal_keep_size = 64MB
+max_wal_senders = 10
+wal_retrieve_retry_interval = 100ms
+"""
+
+
+@dataclass
+class OneServer:
+    """A primary in `root/primary`; `follow` adds a standby in `root/standby`."""
+
+    root: Path
+    bin: Path
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root.chmod(0o755)
+        self._identity = identity.decide(self.root, str(self.bin))
+        identity.own(self._identity, [self.root])
+        self.major = programs.major_version(self.bin)
+
+    @property
+    def access(self) -> Access:
+        """How all of its servers are reached."""
+        addresses = tuple(Address("127.0.0.1", port) for port in self.ports.values())
+        login = Login("postgres", PASSWORD)
+        return Access(addresses, login, login, "postgres", (("sslmode", "disable"),))
+
+    @property
+    def dsn(self) -> str:
+        """The same for a command; the password comes from the environment."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports.values())
+        return f"postgresql://postgres@{hosts}/postgres?sslmode=disable"
+
+    def create(self) -> None:
+        """Make it and start it."""
+        (self.root / "password").write_text(PASSWORD)
+        identity.own(self._identity, [self.root / "password"])
+        self._run("initdb", "-D", str(self.root / "primary"), "--encoding=UTF8", "--locale=C", "-k", "-U", "postgres",
+                  "-A", "scram-sha-256", f"--pwfile={self.root / 'password'}", "--no-sync")  # fmt: skip
+        with (self.root / "primary" / "postgresql.conf").open("a") as settings:
+            settings.write(SETTINGS + ("summarize_wal = on\n" if self.major >= 17 else ""))
+        with (self.root / "primary" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n")
+        self.start("primary")
+
+    def follow(self) -> None:
+        """Add a standby."""
+        source = ("-h", "127.0.0.1", "-p", str(self.ports["primary"]), "-U", "postgres")
+        data = self.root / "standby"
+        self._run("pg_basebackup", *source, "-D", str(data), "-X", "stream", "-c", "fast", "--no-sync")
+        (data / "standby.signal").touch()
+        identity.own(self._identity, [data / "standby.signal"])
+        conninfo = f"host=127.0.0.1 port={self.ports['primary']} user=postgres password={PASSWORD}"
+        with (data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(f"primary_conninfo = '{conninfo}'\n")
+        self.start("standby")
+
+    def start(self, name: str) -> None:
+        """Start one and wait until it takes connections."""
+        self.ports.setdefault(name, _free_port())
+        self._run("pg_ctl", "-D", str(self.root / name), "-w", "-l", str(self.root / f"{name}.log"),
+                  "-o", f"-p {self.ports[name]}", "start")  # fmt: skip
+
+    def stop(self, name: str = "primary", mode: str = "immediate") -> None:
+        """Stop one; nothing to do if it doesn't run."""
+        if (self.root / name / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", str(self.root / name), "-w", "-m", mode, "stop")
+
+    def promote(self, name: str = "standby") -> None:
+        """Make it the primary."""
+        self._run("pg_ctl", "-D", str(self.root / name), "-w", "promote")
+
+    def remove(self) -> None:
+        """Stop all of it; the data may go."""
+        for name in reversed(self.ports):
+            self.stop(name)
+
+    async def sql(self, *statements: str, name: str = "primary") -> object:
+        """Run statements; the first value of the last one."""
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=self.ports[name], user="postgres", password=PASSWORD, database="postgres", ssl=False
+        )
+        try:
+            for statement in statements[:-1]:
+                await connection.execute(statement)
+            return await connection.fetchval(statements[-1])
+        finally:
+            await connection.close()
+
+    def run_on(self, data: Path, *statements: str) -> list[str]:
+        """Start a server on a data directory that was brought back, ask it, and stop it."""
+        port = _free_port()
+        shutil.copytree(data, copy := self.root / f"restored-{port}")
+        line, options = identity.command(self._identity, ["chmod", "-R", "go=", str(copy)])
+        subprocess.run(["chown", "-R", str(options.get("user", os.getuid())), str(copy)], check=True)
+        subprocess.run(line, check=True, **options)
+        settings = f"-p {port} -c archive_mode=off -c hot_standby=on"
+        self._run("pg_ctl", "-D", str(copy), "-w", "-l", str(self.root / f"{port}.log"), "-o", settings, "start")
+        try:
+            environment = {**os.environ, "PGPASSWORD": PASSWORD}
+            asked = ["-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-AtXq", "-c"]
+            return [
+                subprocess.run(
+                    [str(self.bin / "psql"), *asked, statement], check=True, env=environment, capture_output=True,
+                    text=True, timeout=60,
+                ).stdout.strip()
+                for statement in statements
+            ]  # fmt: skip
+        finally:
+            self._run("pg_ctl", "-D", str(copy), "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        line, options = identity.command(self._identity, [str(self.bin / program), *arguments])
+        environment = {**os.environ, "PGPASSWORD": PASSWORD}
+        with (self.root / f"{program}.out").open("a") as output:
+            subprocess.run(
+                line, check=True, stdout=output, stderr=output, cwd="/", env=environment, timeout=90, **options
+            )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
