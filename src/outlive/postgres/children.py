@@ -39,14 +39,12 @@ class Child:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        process = self._running
-        if process.returncode is None:
-            self._signal(signal.SIGTERM)
+        for which in (signal.SIGTERM, signal.SIGKILL):
+            if self._running.returncode is None:
+                self._signal(which)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(process.wait())), STOP_LIMIT_S)
-        if process.returncode is None:
-            self._signal(signal.SIGKILL)
-            await process.wait()
+                await asyncio.wait_for(self._drained(), STOP_LIMIT_S)
+                break
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
@@ -86,6 +84,14 @@ class Child:
         assert source is not None
         while line := await source.readline():
             self._errors.append(line.decode(errors="replace").rstrip())
+
+    async def _drained(self) -> None:
+        """Its end, with what it still had to say thrown away: a pipe that nobody reads has no end."""
+        output = self._running.stdout
+        assert output is not None
+        while await output.read(READ_BYTES):
+            pass
+        await self._running.wait()
 
     def _signal(self, which: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

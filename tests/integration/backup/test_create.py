@@ -257,7 +257,7 @@ async def test_two_backups_of_one_server_at_a_time(server: OneServer, store: Obj
         if step is Step.SEND:
             begun.set()
 
-    asked = wish(wanted=Wanted.PRIMARY)
+    asked = wish(wanted=Wanted.PRIMARY, bytes_per_s=3e7)
     first = asyncio.create_task(create(store, server.access, asked, Listener(step=note)))
     await asyncio.wait_for(begun.wait(), 30)
     with pytest.raises(BackupError, match="another backup is being taken"):
