@@ -13,9 +13,12 @@ from typing import Any, Self
 from outlive import system
 from outlive.errors import LeaseLostError, OutliveError
 from outlive.stores.appends import Append, Appends
+from outlive.stores.effects import EffectColumns, Effects
 from outlive.stores.encoding import decode, encode
 from outlive.stores.hold import Hold
+from outlive.stores.listening import ring
 from outlive.stores.records import FREE, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
+from outlive.stores.task_records import NewTask
 from outlive.stores.tool_calls import OnInterrupted, ToolCalls
 from outlive.stores.turns import TurnColumns
 
@@ -81,31 +84,49 @@ class Conversation:
         return self._calls.known
 
     async def append(
-        self, turn_id: str, role: str, content: Any, *, tokens: int = 0, dollars: Decimal | float = 0
+        self,
+        turn_id: str,
+        role: str,
+        content: Any,
+        *,
+        tokens: int = 0,
+        dollars: Decimal | float = 0,
+        effects: Sequence[NewTask] = (),
     ) -> Turn:
         """Add a turn after the last one; a turn that is there with this id, role and content is returned as it is.
 
-        Appends to other conversations that come at the same time share its round trip and its commit.
+        Appends to other conversations that come at the same time share its round trip and its commit. `effects` are
+        tasks that are enqueued if, and only if, the turn is kept: what a worker then does outside the database.
 
         Raises:
             KeyReusedError: the id is there with another role or content.
             LeaseLostError: another worker holds the conversation now.
             UnstorableError: the content can't be kept as it is.
         """
-        (turn,) = await self.append_all([NewTurn(turn_id, role, content, tokens, dollars)])
+        (turn,) = await self.append_all([NewTurn(turn_id, role, content, tokens, dollars)], effects=effects)
         return turn
 
-    async def append_all(self, turns: Sequence[NewTurn]) -> tuple[Turn, ...]:
+    async def append_all(self, turns: Sequence[NewTurn], *, effects: Sequence[NewTask] = ()) -> tuple[Turn, ...]:
         """Add several turns in order, all or none; otherwise like `append`."""
         if not turns:
             return ()
         columns = TurnColumns.of(turns, self._hold.max_value_bytes)
-        sent_at = system.monotonic()
-        kept = await self._appends.append(Append(self.id, self.lease_token, self._hold.lease_s, columns))
-        self._hold.written_at = sent_at
+        kept = await (self._append_with(columns, effects) if effects else self._append(columns))
         self._turns.update((turn.id, turn) for turn in kept)
         self._complete = False
         return kept
+
+    async def _append(self, columns: TurnColumns) -> tuple[Turn, ...]:
+        sent_at = system.monotonic()
+        kept = await self._appends.append(Append(self.id, self.lease_token, self._hold.lease_s, columns))
+        self._hold.written_at = sent_at
+        return kept
+
+    async def _append_with(self, columns: TurnColumns, effects: Sequence[NewTask]) -> tuple[Turn, ...]:
+        checked = EffectColumns.of(effects, self._hold.max_value_bytes, self.id, "turns", *columns.ids)
+        row = await self._hold.write("append_with_effects", *columns.arguments(), *checked.columns)
+        await ring(self._hold.statements.db, checked.queues)
+        return columns.kept(row["positions"], row["created_at"])
 
     async def tool_call(
         self,
@@ -115,6 +136,7 @@ class Conversation:
         on_interrupted: OnInterrupted = "rerun",
         name: str | None = None,
         cost: Cost | Callable[[Any], Cost] = FREE,
+        effects: Effects = (),
     ) -> Any:
         """Run `fn(*args)` once for this key and keep its result; a call that is finished returns the kept result.
 
@@ -122,7 +144,8 @@ class Conversation:
         gives it (tuples as lists), the first time as in a replay. A call that was started and whose end is not known,
         because its worker died, is run again or, with `on_interrupted="ask"`, raises. An exception of `fn` is noted
         as the call's failure and goes on to the caller; the next `tool_call` with this key runs it again.
-        `cost` is what the call took, or says so of its result.
+        `cost` is what the call took, or says so of its result. `effects` are tasks, or say them of the result, that are
+        enqueued if, and only if, the result is kept.
 
         Raises:
             KeyReusedError: the key is there with another tool or other arguments.
@@ -130,7 +153,9 @@ class Conversation:
             LeaseLostError: another worker holds the conversation now.
             UnstorableError: the arguments or the result can't be kept as they are.
         """
-        return await self._calls.run(key, fn, args, on_interrupted=on_interrupted, name=name, cost=cost)
+        return await self._calls.run(
+            key, fn, args, on_interrupted=on_interrupted, name=name, cost=cost, effects=effects
+        )
 
     async def settle_tool_call(self, key: str, result: Any, cost: Cost = FREE) -> None:
         """Note the result of an interrupted call whose effect was found out in another way.

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
 
 from outlive.client.cluster import Cluster
 from outlive.errors import OutliveError
+from outlive.stores.queries import queries
 
+TASKS_CHANNEL = "outlive_tasks"
+RING_TIMEOUT_S = 0.5
 RECONNECT_S = 0.5
 CHECK_S = 10.0
 """How often a silent connection is asked whether it is one still, in seconds."""
@@ -54,6 +58,17 @@ class Bell:
             self.rung(None)  # of what was said before, nothing was heard
             while not (connection.is_closed() or await _set_within(lost, CHECK_S)):
                 await connection.execute("SELECT 1", timeout=CHECK_S)
+
+
+async def ring(db: Cluster, queues_of_tasks: Iterable[str]) -> None:
+    """Wake the workers that wait for tasks of these queues; if that fails, they look by themselves soon.
+
+    A transaction of its own: PostgreSQL lets transactions that notify commit one by one only, and one that waits for a
+    standby meanwhile would make all others wait.
+    """
+    with suppress(OutliveError):
+        named = sorted(set(queues_of_tasks))
+        await db.fetchrow(queries("tasks")["ring"], named, read="strong", timeout=RING_TIMEOUT_S)
 
 
 async def _set_within(event: asyncio.Event, limit_s: float) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from outlive import system
 from outlive.client.cluster import Cluster
 from outlive.client.transaction import Transaction
-from outlive.errors import ConfigurationError, OutliveError
+from outlive.errors import ConfigurationError
 from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.conversations import checked_lease
 from outlive.stores.encoding import checked_name
 from outlive.stores.failures import typed_refusals
+from outlive.stores.listening import ring
 from outlive.stores.plan.attempts import DEFAULT_BACKOFF, Backoff
 from outlive.stores.queries import queries
 from outlive.stores.shared import new_attempt
@@ -37,7 +37,6 @@ PAGE = 200
 """How many tasks one round trip of a listing brings."""
 EXPIRY_BATCH = 500
 """How many tasks one transaction of `expire` deletes."""
-RING_TIMEOUT_S = 0.5
 
 Ended = tuple[TaskStatus, ...]
 
@@ -82,7 +81,7 @@ class Tasks:
             return ()
         columns = task_columns(tasks, self._max_value_bytes)
         rows = await self._statements.write_all(queries("tasks")["enqueue"], *columns, conversation)
-        await self.ring(columns[0])
+        await ring(self.db, columns[0])
         return tuple(read_task(row) for row in rows)
 
     async def enqueue_in(
@@ -97,7 +96,7 @@ class Tasks:
         columns = task_columns(tasks, self._max_value_bytes)
         with typed_refusals():
             rows = await tx.fetch(queries("tasks")["enqueue"], *columns, conversation)
-        tx.after_commit(lambda: self.ring(columns[0]))
+        tx.after_commit(lambda: ring(self.db, columns[0]))
         return tuple(read_task(row) for row in rows)
 
     async def claim(
@@ -195,7 +194,7 @@ class Tasks:
             VersionConflictError: it is neither dead nor cancelled.
         """
         await self._statements.write(queries("tasks")["requeue"], task.id, new_attempt())
-        await self.ring([task.queue])
+        await ring(self.db, [task.queue])
 
     async def expire(
         self,
@@ -216,16 +215,6 @@ class Tasks:
                 deleted = row["deleted"]
                 total += deleted
         return total
-
-    async def ring(self, queues: Iterable[str]) -> None:
-        """Wake the workers that wait for tasks of these queues; if that fails, they look by themselves soon.
-
-        A transaction of its own: PostgreSQL lets transactions that notify commit one by one only, and one that waits
-        for a standby meanwhile would make all others wait.
-        """
-        with suppress(OutliveError):
-            arguments = sorted(set(queues))
-            await self.db.fetchrow(queries("tasks")["ring"], arguments, read="strong", timeout=RING_TIMEOUT_S)
 
     @property
     def db(self) -> Cluster:

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -16,9 +16,12 @@ from weakref import WeakValueDictionary
 from outlive import system
 from outlive.errors import ConfigurationError, KeyReusedError
 from outlive.model.identifiers import uuid7
+from outlive.stores.effects import EffectColumns, Effects
 from outlive.stores.encoding import checked_name, decode, describe, digest, encode
 from outlive.stores.hold import Hold
+from outlive.stores.listening import ring
 from outlive.stores.records import FREE, CallStatus, Cost, ToolCall
+from outlive.stores.task_records import NewTask
 from outlive.stores.turns import checked_dollars, checked_tokens
 
 OnInterrupted = Literal["rerun", "ask"]
@@ -58,6 +61,7 @@ class ToolCalls:
         on_interrupted: OnInterrupted,
         name: str | None,
         cost: CostOf,
+        effects: Effects = (),
     ) -> Any:
         """See `Conversation.tool_call`."""
         if on_interrupted not in get_args(OnInterrupted):
@@ -71,7 +75,7 @@ class ToolCalls:
             kept = await self._start(request, attempt, rerun=on_interrupted == "rerun")
             if kept is not None:
                 return decode(kept)
-            return await self._execute(request, attempt, functools.partial(fn, *args), cost)
+            return await self._execute(request, attempt, functools.partial(fn, *args), cost, effects)
 
     async def settle(self, key: str, result: Any, cost: Cost) -> None:
         """See `Conversation.settle_tool_call`."""
@@ -102,21 +106,42 @@ class ToolCalls:
         )
         return replayed
 
-    async def _execute(self, request: _Request, attempt: UUID, run: Callable[[], Any], cost: CostOf) -> Any:
+    async def _execute(
+        self, request: _Request, attempt: UUID, run: Callable[[], Any], cost: CostOf, effects: Effects
+    ) -> Any:
         try:
             result = run()
             if inspect.isawaitable(result):
                 result = await result
             text = encode(result, f"the result of the tool call {request.key!r}", self._hold.max_value_bytes)
             spent = _checked(cost(result) if callable(cost) else cost, request.key)
+            asked = self._effects(request, effects(result) if callable(effects) else effects)
         except Exception as error:
             await self._end(request.key, attempt, None, describe(error), FREE)
             raise
-        await self._end(request.key, attempt, text, None, spent)
+        await self._end(request.key, attempt, text, None, spent, asked)
         return decode(text)
 
-    async def _end(self, key: str, attempt: UUID | None, result: str | None, error: str | None, cost: Cost) -> None:
-        await self._hold.write("end_tool_call", key, attempt, result, error, cost.tokens, cost.dollars)
+    def _effects(self, request: _Request, effects: Sequence[NewTask]) -> EffectColumns | None:
+        origin = (self._hold.conversation, "tool call", request.key)
+        return EffectColumns.of(effects, self._hold.max_value_bytes, *origin) if effects else None
+
+    async def _end(
+        self,
+        key: str,
+        attempt: UUID | None,
+        result: str | None,
+        error: str | None,
+        cost: Cost,
+        effects: EffectColumns | None = None,
+    ) -> None:
+        spent = (cost.tokens, cost.dollars)
+        if effects is None:
+            await self._hold.write("end_tool_call", key, attempt, result, error, *spent)
+        else:
+            query = "finish_tool_call_with_effects"
+            await self._hold.write(query, key, attempt, result, *spent, *effects.columns)
+            await ring(self._hold.statements.db, effects.queues)
         known = self._known.get(key)
         if known is not None:
             self._known[key] = replace(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from outlive.errors import OutliveError, StateError, UnstorableError
 from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.failures import PASSING
-from outlive.stores.listening import Bell
+from outlive.stores.listening import TASKS_CHANNEL, Bell
 from outlive.stores.plan.attempts import Backoff
 from outlive.stores.plan.waking import pause_s
 
@@ -72,7 +72,7 @@ class Worker:
         """
         async with asyncio.TaskGroup() as group:
             background = [
-                group.create_task(Bell(self._tasks.db, "outlive_tasks", self._rung).run(), name="outlive bell"),
+                group.create_task(Bell(self._tasks.db, TASKS_CHANNEL, self._rung).run(), name="outlive bell"),
                 group.create_task(self._renew_for_ever(), name=f"outlive leases of {self.name}"),
             ]
             try:

@@ -42,3 +42,15 @@ SELECT (outlive.hold($1, $2, make_interval(secs => $3))).lease_until
 -- name: end_lease
 -- Gives the lease back, and says whether the conversation is complete.
 SELECT outlive.end_lease($1, $2, $3)
+
+-- name: append_with_effects
+-- Appends turns for the holder of the lease, and adds the tasks that they ask for.
+SELECT positions, created_at FROM outlive.append_turns_with_effects(
+    $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+)
+
+-- name: finish_tool_call_with_effects
+-- Notes a tool call's result, and adds the tasks that it asks for.
+SELECT outlive.finish_tool_call_with_effects(
+    $1, $2, make_interval(secs => $3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+)
