@@ -239,6 +239,10 @@ class SyncCluster:
         """See `outlive.Cluster.writer`."""
         return SyncWriter(self._portal, self._portal.call(self._inner.writer(table, columns, **options)))
 
+    def as_tenant(self, tenant: str) -> SyncCluster:
+        """See `outlive.Cluster.as_tenant`; it is this client that is to be closed."""
+        return SyncCluster(self._portal, self._inner.as_tenant(tenant))
+
     @property
     def asynchronous(self) -> Cluster:
         """The client itself, for what runs on its own loop: see `portal`."""

@@ -16,6 +16,12 @@ def migrate(
     roles: Annotated[
         bool, typer.Option("--roles", help="Make the roles of least privilege, too, and give them their rights.")
     ] = False,
+    tenants: Annotated[
+        bool, typer.Option("--tenants", help="Keep tenants apart from now on, by row-level security. No way back.")
+    ] = False,
+    existing_tenant: Annotated[
+        str | None, typer.Option(help="With --tenants: whose the rows are that are kept already.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Bring the schema `outlive` to what this release needs.
@@ -27,18 +33,23 @@ def migrate(
     Examples:
       outlive migrate
       outlive migrate --roles
+      outlive migrate --tenants --existing-tenant acme
       outlive migrate --dsn postgresql://app@h1,h2,h3/agents
     """
     from outlive import stores
     from outlive.stores import roles as group_roles
+    from outlive.stores import tenants as separate
     from outlive.stores.plan.roles import ROLES
 
     report = await_or_exit(stores.migrate(dsn))
     made = await_or_exit(group_roles.ensure(dsn)) if roles else ()
+    separated = await_or_exit(separate.enable(dsn, existing=existing_tenant)) if tenants else 0
     if json:
-        put_json({"version": report.version, "applied": report.applied, "roles": made})
+        put_json({"version": report.version, "applied": report.applied, "roles": made, "separated": separated})
         return
     applied = f"applied {', '.join(report.applied)}" if report.applied else "nothing to do"
     put(f"The schema outlive is at version {report.version}: {applied}.")
     if roles:
         put(f"Its roles have their rights: {', '.join(ROLES)}.")
+    if tenants:
+        put(f"Tenants are kept apart in {separated} tables.")

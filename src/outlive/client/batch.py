@@ -137,6 +137,7 @@ class _Attempt(Transaction):
         """Whether the server can do all of it as one statement, acknowledged as the session's own default says."""
         terms = self._terms
         plain = terms.durability is Durability.CRITICAL and terms.isolation is None and _names(primary) is not None
+        plain = plain and terms.tenant is None
         return terms.key is not None and plain and len(statements) == 1 and can_carry_a_key(statements[0][0])
 
     def _claim(self) -> str:

@@ -6,6 +6,7 @@ failure is turned into facts, judged by the plan, and tried again or raised. Rea
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -26,7 +27,7 @@ from outlive.client.nodes import Limits, Nodes
 from outlive.client.options import DegradedName, DurabilityName
 from outlive.client.plan.begin import Isolation
 from outlive.client.plan.keys import Key, checked_key
-from outlive.client.plan.requests import NO_REQUEST, request_hash, statements_hash
+from outlive.client.plan.requests import NO_REQUEST, of_tenant, request_hash, statements_hash
 from outlive.client.plan.topology import Primary
 from outlive.client.session import Session
 from outlive.client.source import Source
@@ -105,6 +106,8 @@ class Cluster:
         self._degraded = degraded
         self._nodes: Nodes | None = None
         self._closed = False
+        self._tenant: str | None = None
+        self._whole: Cluster | None = None
 
     async def start(self) -> Self:
         """Ask every node once, and watch them from now on.
@@ -112,6 +115,8 @@ class Cluster:
         Raises:
             ConfigurationError: a node belongs to another cluster, or every node refused the login.
         """
+        if self._whole is not None:
+            return self
         if self._closed or self._nodes is not None:
             raise ConfigurationError(f"the client was {'closed' if self._closed else 'started'} before")
         self._nodes = Nodes(self._dsn, self._limits)
@@ -124,6 +129,8 @@ class Cluster:
 
     async def close(self) -> None:
         """Let calls under way finish for a moment, then drop every connection; may be called twice."""
+        if self._whole is not None:
+            return
         self._closed = True
         nodes, self._nodes = self._nodes, None
         if nodes is not None:
@@ -201,8 +208,8 @@ class Cluster:
             CommitUnknownError: the connection was lost while it was under way, and it is not `idempotent`.
             DurabilityNotMetError: no synchronous standby is in force.
         """
-        if self._limits.pooler:
-            # What it is acknowledged by can be said in a transaction only.
+        if self._limits.pooler or self._tenant is not None:
+            # What it is acknowledged by, and for whom it is, can be said in a transaction only.
             return await self.run(_execute, sql, *args, idempotent=idempotent, timeout=timeout)
         nodes = self._running()
         attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=idempotent)
@@ -265,7 +272,7 @@ class Cluster:
             SchemaError: there is no table for keys; `outlive migrate` makes it.
         """
         nodes = self._running()
-        terms = self._terms(durability, isolation, None if key is None else Key(checked_key(key), NO_REQUEST))
+        terms = self._terms(durability, isolation, None if key is None else self._key(key, NO_REQUEST))
         resolver = None if key is None else partial(running.resolve, nodes, terms)
         timeout_s = options.positive("timeout", timeout)
         return Transactions(nodes, terms, Attempts(nodes.monitor, timeout_s, idempotent=False, resolver=resolver))
@@ -298,7 +305,7 @@ class Cluster:
         """
         nodes = self._running()
         running.refuse_nesting(nodes)
-        keyed = None if key is None else Key(checked_key(key), request_hash(fn, args))
+        keyed = None if key is None else self._key(key, request_hash(fn, args))
         terms = self._terms(durability, isolation, keyed)
         timeout_s = options.positive("timeout", timeout)
         attempts = Attempts(nodes.monitor, timeout_s, idempotent=idempotent or key is not None)
@@ -330,7 +337,7 @@ class Cluster:
         nodes = self._running()
         running.refuse_nesting(nodes)
         asked = batches.checked(statements)
-        keyed = None if key is None else Key(checked_key(key), statements_hash(asked))
+        keyed = None if key is None else self._key(key, statements_hash(asked))
         terms = self._terms(durability, isolation, keyed)
         timeout_s = options.positive("timeout", timeout)
         attempts = Attempts(nodes.monitor, timeout_s, idempotent=idempotent or key is not None)
@@ -422,6 +429,20 @@ class Cluster:
         """Whether the hosts of the DSN are poolers in transaction mode, which pass no notifications on."""
         return self._limits.pooler
 
+    def as_tenant(self, tenant: str) -> Cluster:
+        """This client, acting for a tenant: where tenants are kept apart, it sees and writes that one's rows alone.
+
+        Both share their connections; closing this one does nothing. A read takes two round trips more. A connection
+        by `connection()` acts for no tenant, and COPY into tables whose tenants are kept apart is not to be had.
+
+        Raises:
+            ConfigurationError: it is no name, or the client is not running.
+        """
+        self._running()
+        acting = copy.copy(self)
+        acting._whole, acting._tenant = self._whole or self, options.tenant(tenant)  # noqa: SLF001 - its own copy
+        return acting
+
     def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
         """Call `callback(address, reason)` when connections to a node become useless; returns the call that ends it.
 
@@ -447,14 +468,21 @@ class Cluster:
         nodes = self._running()
         attempts = Attempts(nodes.monitor, options.positive("timeout", timeout), idempotent=True)
         freshness = options.freshness(read, linearizable=linearizable)
+        if self._tenant is not None:
+            call = statement.for_tenant(call, self._tenant)
         if linearizable:
             return await linearizables.read(nodes, attempts, call, sql)
         return await statement.read(nodes, attempts, freshness, call, sql)
 
     def _terms(self, durability: Durability | str, isolation: str | None, key: Key | None = None) -> Terms:
-        return Terms(options.durability(durability), options.isolation(isolation), self._degraded, key)
+        return Terms(options.durability(durability), options.isolation(isolation), self._degraded, key, self._tenant)
+
+    def _key(self, key: UUID | str, request: bytes) -> Key:
+        return Key(checked_key(key), request if self._tenant is None else of_tenant(request, self._tenant))
 
     def _running(self) -> Nodes:
+        if self._whole is not None:
+            return self._whole._running()  # noqa: SLF001 - it is a copy of that one
         if self._nodes is None:
             state = "was closed" if self._closed else "was not started"
             raise ConfigurationError(f"the client {state}", hint="Use it inside `async with outlive.connect(...)`.")

@@ -64,6 +64,9 @@ def is_of_fence(error: Exception) -> bool:
 
 def _kind_of(error: asyncpg.PostgresError, phase: Phase) -> FailureKind | None:
     sqlstate = error.sqlstate or ""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        # A migration came between: the driver has dropped what it had prepared, and prepares it anew next time.
+        return FailureKind.CONFLICT
     if phase is Phase.BEGIN and sqlstate == "55000":
         return FailureKind.DEMOTED
     if phase is Phase.BEGIN and FENCE in str(error):

@@ -95,6 +95,17 @@ def degraded(value: str) -> bool:
     return _chosen("degraded", value, _DEGRADED)
 
 
+MAX_TENANT_LENGTH = 500
+
+
+def tenant(name: object) -> str:
+    """What `as_tenant` was given."""
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_TENANT_LENGTH or "\0" in name:
+        hint = f"It is a string of 1 to {MAX_TENANT_LENGTH} characters without NUL."
+        raise ConfigurationError(f"a tenant can't be {name!r}", hint=hint)
+    return name
+
+
 def positive(name: str, value: object) -> float:
     """A number above zero."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):

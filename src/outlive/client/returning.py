@@ -4,7 +4,7 @@
 
 A transaction takes three round trips for one statement: BEGIN, the statement, COMMIT. Here the fence travels in the
 statement, with what a write that waits for no standby sets for itself; a refusal undoes whatever else was done. Through
-a pooler, and where a session's own isolation level is another than read committed, it goes the long way.
+a pooler, for a tenant, and where a session's own isolation level is another than read committed, it goes the long way.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ async def fetch(db: Cluster, sql: str, *args: object, durability: Durability, ti
         RetryBudgetExceededError: attempts or time ran out.
     """
     nodes = refuse_nesting(db)
-    if not nodes.limits.pooler and _SELECT.match(sql):
+    acts_for_one = db._tenant is not None  # noqa: SLF001 - policies have to find the setting made by the time they look
+    if not nodes.limits.pooler and not acts_for_one and _SELECT.match(sql):
         try:
             return await _by_itself(db, sql, args, durability, timeout_s)
         except _LongWayError:

@@ -18,7 +18,7 @@ from outlive.client import claims
 from outlive.client.attempts import Attempts
 from outlive.client.failures import UNREPLICATED, AttemptError, diagnose
 from outlive.client.nodes import Nodes
-from outlive.client.plan.begin import Isolation, begin_message
+from outlive.client.plan.begin import Isolation, begin_message, tenant_setting
 from outlive.client.plan.keys import Done, Key
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce, NotInForce
@@ -34,12 +34,16 @@ from outlive.system import monotonic, now_utc
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a transaction has to keep; `degraded` lets a critical one go on without a synchronous standby."""
+    """What a transaction has to keep; `degraded` lets a critical one go on without a synchronous standby.
+
+    `tenant` is the one whose rows it sees, where tenants are kept apart.
+    """
 
     durability: Durability
     isolation: Isolation | None
     degraded: bool
     key: Key | None = None
+    tenant: str | None = None
 
 
 class Transaction:
@@ -187,7 +191,8 @@ class Transaction:
                 case NotInForce():
                     # `on` could wait for a standby forever; the caller allowed less, and the receipt says so.
                     level = "local"
-        return begin_message(level, primary.facts.timeline, names, self._terms.isolation)
+        message = begin_message(level, primary.facts.timeline, names, self._terms.isolation)
+        return message if self._terms.tenant is None else f"{message};{tenant_setting(self._terms.tenant)}"
 
     async def commit(self, result: str | None = None, *, last: bool = False) -> bool:
         """Commit and set the receipt; False if it failed and another attempt is due, which `last` rules out.

@@ -46,6 +46,10 @@ _REFUSALS: dict[str, type[StateError]] = {
 # Undefined table, function, type and schema, and a column or signature of another version.
 _NO_SUCH_NAME = frozenset({"42P01", "42883", "42704", "3F000", "42703"})
 
+_FORBIDDEN = "42501"
+_ROW_SECURITY = "row-level security"
+_ACT = "Give the stores a client that acts for a tenant: AgentState(db.as_tenant(name))."
+
 
 @contextmanager
 def typed_refusals() -> Iterator[None]:
@@ -72,6 +76,8 @@ def _refusal(error: asyncpg.PostgresError) -> StateError | None:
     sqlstate, message, detail = str(error.sqlstate), str(error.args[0]), getattr(error, "detail", None)
     if sqlstate in _REFUSALS:
         return refusal(sqlstate, f"{message} ({detail})" if detail else message)
+    if sqlstate == _FORBIDDEN and _ROW_SECURITY in message:
+        return StateError(f"tenants are kept apart here, and this client acts for none: {message}", hint=_ACT)
     if sqlstate in _NO_SUCH_NAME:
         return SchemaError(f"the schema `outlive` is not there as this code needs it: {message}")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from outlive.client.cluster import Cluster, connect
@@ -10,6 +11,7 @@ from outlive.errors import SchemaError
 from outlive.stores.plan.migration import Migration, Recorded, Refusal, plan_migrations
 from outlive.stores.queries import known_migrations, queries
 from outlive.stores.roles import act_as_owner, renew_grants
+from outlive.stores.tenants import lifted
 
 MIGRATE_TIMEOUT_S = 120.0
 """How long a migration may take, the wait for another one under way included."""
@@ -53,11 +55,16 @@ async def _apply(tx: Transaction) -> tuple[str, ...]:
         case Refusal(reason, hint):
             raise SchemaError(reason, hint=hint)
         case pending:
-            for migration in pending.migrations:
-                await _apply_one(tx, migration)
             if pending.migrations:
-                await renew_grants(tx)
+                await _apply_all(tx, pending.migrations)
             return tuple(f"{migration.version:04d}_{migration.name}" for migration in pending.migrations)
+
+
+async def _apply_all(tx: Transaction, migrations: Sequence[Migration]) -> None:
+    async with lifted(tx):
+        for migration in migrations:
+            await _apply_one(tx, migration)
+    await renew_grants(tx)
 
 
 async def _recorded(tx: Transaction) -> tuple[Recorded, ...]:

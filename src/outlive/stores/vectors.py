@@ -10,8 +10,9 @@ from outlive.client.transaction import Transaction
 from outlive.errors import SchemaError
 from outlive.stores.plan.vectors import CannotKeep, Make, VectorFacts, plan_vectors
 from outlive.stores.queries import queries
-from outlive.stores.roles import act_as_owner
+from outlive.stores.roles import act_as_owner, renew_grants
 from outlive.stores.statements import Statements
+from outlive.stores.tenants import lifted
 
 ADMINISTRATORS_SQL = "CREATE EXTENSION vector SCHEMA public;"
 
@@ -51,9 +52,11 @@ async def _make(tx: Transaction, make: Make) -> None:
         if make.create_extension:
             await tx.execute(queries("vectors")["create_extension"])
         await act_as_owner(tx)
-        await tx.execute(_filled("make", names))
-        if make.index:
-            await tx.execute(_filled("make_index", names))
+        async with lifted(tx):
+            await tx.execute(_filled("make", names))
+            if make.index:
+                await tx.execute(_filled("make_index", names))
+        await renew_grants(tx)
     except asyncpg.InsufficientPrivilegeError as error:
         hint = (
             f"In this database, let an administrator run: {ADMINISTRATORS_SQL}"

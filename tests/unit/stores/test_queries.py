@@ -26,3 +26,4 @@ def test_every_query_has_a_sentence_above_it(room: str) -> None:
         assert first.startswith("-- "), name
         assert first.endswith("."), name
         assert any(not line.startswith("--") for line in rest), name
+        assert "ON CONFLICT (" not in text, f"{name}: name the constraint, its columns may change"

@@ -30,6 +30,11 @@ def begin_message(
     return f"{begin};SET LOCAL synchronous_commit = {synchronous_commit};{fence(timeline, synchronous_names)}"
 
 
+def tenant_setting(tenant: str) -> str:
+    """What lets the rest of a transaction see the rows of one tenant, where tenants are kept apart."""
+    return f"SET LOCAL outlive.tenant = {quoted(tenant)}"
+
+
 def quoted(text: str) -> str:
     """A string constant of SQL that holds exactly `text`, whatever the server's `standard_conforming_strings`.
 

@@ -1,6 +1,6 @@
 """The first message of a transaction."""
 
-from outlive.client.plan.begin import begin_message, quoted
+from outlive.client.plan.begin import begin_message, quoted, tenant_setting
 from outlive.model.lsn import Timeline
 
 
@@ -16,3 +16,9 @@ def test_quotes_are_doubled() -> None:
     """A setting can't leave its string constant."""
     assert quoted("it's") == "'it''s'"
     assert quoted("a\\'b") == "E'a\\\\''b'"
+
+
+def test_a_tenant_can_t_end_its_quotes() -> None:
+    """Whatever it is called, it is one constant of a statement that lasts as long as the transaction."""
+    assert tenant_setting("acme") == "SET LOCAL outlive.tenant = 'acme'"
+    assert tenant_setting("a'b\\") == "SET LOCAL outlive.tenant = E'a''b\\\\'"

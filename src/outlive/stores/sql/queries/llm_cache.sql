@@ -24,7 +24,7 @@ SELECT count(*) > 0 AS held FROM renewed
 WITH landed AS (
     INSERT INTO outlive.llm_cache AS c (key, model, value, tokens, dollars, expires_at)
     VALUES ($1, $2, $3::text::json, $4, $5, clock_timestamp() + make_interval(secs => $6))
-    ON CONFLICT (key) DO UPDATE
+    ON CONFLICT ON CONSTRAINT llm_cache_pkey DO UPDATE
     SET value = excluded.value, tokens = excluded.tokens, dollars = excluded.dollars, flight = NULL,
         flight_until = NULL, expires_at = excluded.expires_at, created_at = excluded.created_at
     WHERE c.value IS NULL OR c.expires_at <= clock_timestamp()

@@ -62,7 +62,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA outlive TO outlive_
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA outlive TO outlive_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA outlive TO outlive_reader;
 GRANT SELECT ON outlive.statistics, outlive.migrations TO outlive_monitor;
-REVOKE INSERT, UPDATE, DELETE ON outlive.audit, outlive.audit_heads, outlive.migrations FROM outlive_app;
+REVOKE INSERT, UPDATE, DELETE ON outlive.audit, outlive.audit_heads, outlive.migrations, outlive.tenant_exemptions
+    FROM outlive_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE outlive_owner IN SCHEMA outlive
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO outlive_app;
 ALTER DEFAULT PRIVILEGES FOR ROLE outlive_owner IN SCHEMA outlive GRANT USAGE, SELECT ON SEQUENCES TO outlive_app;

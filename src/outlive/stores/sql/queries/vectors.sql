@@ -25,7 +25,7 @@ BEGIN
     FROM unnest(p_contents, p_embeddings) WITH ORDINALITY AS n (content, embedding, place)
     WHERE n.embedding IS NOT NULL
     ORDER BY n.content, n.place DESC
-    ON CONFLICT (content) DO UPDATE SET embedding = excluded.embedding;
+    ON CONFLICT ON CONSTRAINT context_embeddings_pkey DO UPDATE SET embedding = excluded.embedding;
     RETURN p_contents;
 END
 $$;
