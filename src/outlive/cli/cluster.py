@@ -24,6 +24,8 @@ from outlive.errors import ConfigurationError, UnavailableError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from outlive.cluster.archiving import ArchiveWish
+
 COMPONENTS = ("supervisor", "etcd", "patroni", "postgres", "journal")
 WATCH_PERIOD_S = 1.0
 FOLLOW_PERIOD_S = 0.3
@@ -36,6 +38,15 @@ def up(
     profile: Annotated[Profile | None, typer.Option(help="Timings and sizes.", show_default="fast")] = None,
     postgres_bin: Annotated[Path | None, typer.Option(help="Programs of an installed PostgreSQL, 15 to 18.")] = None,
     etcd_bin: Annotated[Path | None, typer.Option(help="Directory of an installed etcd.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Archive WAL there from now on: s3://, gs://, az:// or file:///.")
+    ] = None,
+    storage_options: Annotated[
+        Path | None, typer.Option(help="JSON: endpoint, region, credentials_file ...; copied into the cluster.")
+    ] = None,
+    backup_key: Annotated[
+        Path | None, typer.Option(help="Key file that encrypts what is archived; copied into the cluster.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until it is whole.")] = limits.UP_S,
     json: Json = False,
 ) -> None:
@@ -48,20 +59,32 @@ def up(
       outlive up
       outlive up --nodes 2 --witness 1 --dir ./cluster
       outlive up --postgres-bin /usr/lib/postgresql/16/bin
+      outlive up --storage s3://backups/prod --storage-options s3.json --backup-key backup.key
     """
     from outlive.cluster import lifecycle
     from outlive.cluster.making import Wish
 
     cluster = ClusterDirectory(chosen_directory(directory))
     wish = Wish(nodes=nodes, witnesses=witness, profile=profile, postgres_bin=postgres_bin, etcd_bin=etcd_bin)
+    archive = call_or_exit(lambda: _archive_wish(storage, storage_options, backup_key))
     started = time.monotonic()
-    dsn = await_or_exit(lifecycle.up(cluster, wish, say, timeout_s=timeout))
+    dsn = await_or_exit(lifecycle.up(cluster, wish, say, archive=archive, timeout_s=timeout))
     seconds = time.monotonic() - started
     if json:
         put_json({"dsn": dsn, "directory": cluster.root, "seconds": round(seconds, 2)})
         return
     say(f"up after {seconds:.1f} s in {cluster.root}")
     put(dsn)
+
+
+def _archive_wish(storage: str | None, options_file: Path | None, key_file: Path | None) -> ArchiveWish | None:
+    if storage is None:
+        if options_file or key_file:
+            raise ConfigurationError("--storage-options and --backup-key say how to archive, and --storage not where")
+        return None
+    from outlive.cli.archiving import archive_wish
+
+    return archive_wish(storage, options_file, key_file)
 
 
 def down(

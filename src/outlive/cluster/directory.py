@@ -3,6 +3,8 @@
 DIR/cluster.json      the spec; written last, and what makes the directory a cluster
 DIR/secrets.json      the passwords (0600)
 DIR/pgpass            the same for libpq's programs (0600)
+DIR/storage.json      how the object store is reached (0600), where WAL is archived
+DIR/backup.key        the key that it is encrypted with (0600)
 DIR/client.dsn        how a client reaches the cluster (0600); there while it is up
 DIR/NODE/             patroni.yml, supervisor.json, supervisor.lock, journal.jsonl, log/, data/, etcd/
 """
@@ -23,7 +25,7 @@ from outlive.errors import ConfigurationError
 
 T = TypeVar("T")
 
-_OWN_FILES = {"cluster.json", "secrets.json", "pgpass", "client.dsn", "up.lock", "made"}
+_OWN_FILES = {"cluster.json", "secrets.json", "pgpass", "client.dsn", "up.lock", "made", "storage.json", "backup.key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,18 @@ class NodeDirectory:
         """PostgreSQL's data directory."""
         return self.home / "data"
 
+    @property
+    def archiver_config(self) -> Path:
+        """The archiver's configuration, rendered anew at each start."""
+        return self.home / "archiver.json"
+
+    @property
+    def archiver_state(self) -> Path:
+        """What the archiver last wrote of itself."""
+        return self.home / "archiver-state.json"
+
     def log(self, component: str) -> Path:
-        """The log file of `supervisor`, `etcd`, `patroni` or `postgres`."""
+        """The log file of `supervisor`, `etcd`, `patroni`, `postgres` or `archiver`."""
         return self.home / "log" / f"{component}.log"
 
 
@@ -77,6 +89,16 @@ class ClusterDirectory:
     def secrets_file(self) -> Path:
         """The passwords."""
         return self.root / "secrets.json"
+
+    @property
+    def storage_file(self) -> Path:
+        """How the object store is reached."""
+        return self.root / "storage.json"
+
+    @property
+    def key_file(self) -> Path:
+        """The key that what is archived is encrypted with."""
+        return self.root / "backup.key"
 
     @property
     def pgpass(self) -> Path:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outlive import system
-from outlive.cluster import database, limits, making, observation, starting, stopping
+from outlive.cluster import archiving, database, limits, making, observation, starting, stopping
+from outlive.cluster.archiving import ArchiveWish
 from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
 from outlive.cluster.journal import Journal
@@ -28,10 +29,17 @@ _POLL_S = 0.1
 Report = Callable[[str], None]
 
 
-async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout_s: float = limits.UP_S) -> str:
+async def up(
+    directory: ClusterDirectory,
+    wish: Wish,
+    report: Report,
+    *,
+    archive: ArchiveWish | None = None,
+    timeout_s: float = limits.UP_S,
+) -> str:
     """Start what does not run of the cluster, made as wished if there is none, and wait until it is whole.
 
-    Returns the DSN of the application's user.
+    `archive` None leaves archiving as it is. Returns the DSN of the application's user.
 
     Raises:
         ConfigurationError: it can't be made or started; nothing was started.
@@ -41,11 +49,14 @@ async def up(directory: ClusterDirectory, wish: Wish, report: Report, *, timeout
     spec, secrets = making.make_or_load(directory, wish)
     with _only_one(directory):
         await _start_over(directory, spec, report)
+        changed = archive is not None and archiving.write(directory, archive)
         with starting.start_supervisors(directory, spec, report) as started:
             await _wait_until_whole(directory, spec, secrets, started, report, until)
         made_at = await asyncio.to_thread(database.ensure, spec, secrets)
         if made_at is not None:
             await _wait_until_replayed(directory, spec, secrets, made_at, until)
+        if changed:
+            await archiving.apply(directory, report, timeout_s=max(1.0, until - system.monotonic()))
         return _publish(directory, spec, secrets)
 
 
@@ -187,14 +198,18 @@ async def _signal_and_wait(
 async def _stop_orphans(files: NodeDirectory) -> None:
     """Stop what a supervisor that was killed left behind."""
     left = read_state(files)
-    etcd, patroni = Child("etcd", _never), Child("patroni", _never)
-    for child, process in ((etcd, left and left.etcd), (patroni, left and left.patroni)):
+    etcd, patroni, archiver = Child("etcd", _never), Child("patroni", _never), Child("archiver", _never)
+    for child, process in (
+        (etcd, left and left.etcd),
+        (patroni, left and left.patroni),
+        (archiver, left and left.archiver),
+    ):
         if process and process.alive():
             child.adopt(process)
     postmaster = Postmaster(files.data)
     postmaster.observe(frozenset())
-    if etcd.pid or patroni.pid or postmaster.pid:
-        await stopping.stop(etcd, patroni, postmaster, Journal(files.journal), frozenset)
+    if etcd.pid or patroni.pid or postmaster.pid or archiver.pid:
+        await stopping.stop(etcd, patroni, postmaster, archiver, Journal(files.journal), frozenset)
     files.state.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""How a node's two programs are started: command line, environment, files."""
+"""How a node's programs are started: command line, environment, files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import yaml
 
+import outlive
 from outlive.cluster import processes
 from outlive.cluster.directory import NodeDirectory, write_private
-from outlive.cluster.plan import etcd_arguments, patroni_config
+from outlive.cluster.plan import archive_command, etcd_arguments, patroni_config
 from outlive.cluster.plan.patroni_config import PatroniSpec
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH")
+ARCHIVE_CLIENT = str(Path(outlive.__file__).parent / "backup" / "archive_client.py")
+"""Run by its path, as it may import nothing; the cluster knows no other part of the backups."""
+_STORE_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "OUTLIVE_BACKUP_KEY")
 
 
 @dataclass(frozen=True, slots=True)
 class NodePrograms:
-    """Starts etcd and Patroni of one node; each call returns the new pid."""
+    """Starts etcd, Patroni and the archiver of one node; each call returns the new pid."""
 
     spec: ClusterSpec
     secrets: Secrets
@@ -43,6 +48,36 @@ class NodePrograms:
             cwd=self.files.home,
             environment=_environment(self.files.home),
         )
+
+    def start_archiver(self) -> int:
+        """Render its configuration anew and start the archiver on it."""
+        write_private(self.files.archiver_config, archiver_config(self.spec, self.secrets, self.node, self.files))
+        return processes.spawn(
+            (sys.executable, "-m", "outlive.backup.archiver", str(self.files.archiver_config)),
+            log=self.files.log("archiver"),
+            cwd=self.files.home,
+            environment=_environment(self.files.home) | _store_credentials(),
+        )
+
+
+def archiver_config(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, files: NodeDirectory) -> bytes:
+    """What the node's archiver has to know. It logs in as the role that replicates, which may read no table."""
+    assert spec.archive is not None, "nothing is archived"
+    said = {
+        "node": node.name,
+        "data": str(files.data),
+        "socket": archive_command.socket_name(str(files.home)),
+        "state": str(files.archiver_state),
+        "host": node.host,
+        "port": node.ports.postgres,
+        "user": patroni_config.REPLICATION,
+        "password": secrets.replication,
+        "url": spec.archive.url,
+        "options_file": spec.archive.options_file,
+        "key_file": spec.archive.key_file,
+        "objective_s": spec.archive.objective_s,
+    }
+    return msgspec.json.format(msgspec.json.encode(said), indent=2)
 
 
 def write_patroni_yml(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, files: NodeDirectory) -> None:
@@ -71,6 +106,7 @@ def patroni_spec(spec: ClusterSpec, node: NodeSpec, *, home: str) -> PatroniSpec
         postgres_bin=spec.postgres_bin,
         postgres_major=spec.postgres_major,
         synchronous=len(spec.data_nodes) > 1,
+        archive_command=archive_command.render(sys.executable, ARCHIVE_CLIENT, home) if spec.archive else None,
         network="127.0.0.1/32",
         tags=node.tags,
     )
@@ -81,3 +117,8 @@ def _environment(home: Path) -> dict[str, str]:
     # HOME: libpq looks for files there, and the caller's may be closed to this account.
     # PYTHONSAFEPATH: the working directory holds a folder named `etcd`, as one of Patroni's modules is.
     return {"LANG": "C.UTF-8", **passed_on, "HOME": str(home), "PYTHONSAFEPATH": "1"}
+
+
+def _store_credentials() -> dict[str, str]:
+    """What the object store's driver may take from the environment; nobody but the archiver gets it."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_STORE_VARIABLES)}

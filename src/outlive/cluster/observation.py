@@ -61,6 +61,23 @@ async def _standby_names(spec: ClusterSpec, secrets: Secrets) -> str | None:
         connection.terminate()
 
 
+async def setting(node: NodeSpec, secrets: Secrets, name: str) -> str | None:
+    """A setting in force on one node; None if it could not be asked."""
+    try:
+        connection = await asyncpg.connect(
+            host=node.host, port=node.ports.postgres, user=SUPERUSER, password=secrets.superuser,
+            database="postgres", timeout=TIMEOUT_S,
+        )  # fmt: skip
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+    try:
+        return str(await connection.fetchval("SELECT current_setting($1)", name, timeout=TIMEOUT_S))
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+    finally:
+        connection.terminate()
+
+
 async def _observe_node(node: NodeSpec, files: NodeDirectory, secrets: Secrets, etcd: EtcdClient) -> NodeReport:
     etcd_healthy, patroni = await asyncio.gather(
         etcd.healthy(f"http://{node.host}:{node.ports.etcd_client}"), _ask_patroni(node, secrets)

@@ -84,9 +84,9 @@ def descendants(pid: int) -> frozenset[int]:
     return frozenset(process.pid for process in below if is_alive(process.pid))
 
 
-def descendants_apart_from(spared: int | None) -> tuple[int, ...]:
-    """Every living process below this one, without `spared` and what is below it."""
-    spare = frozenset() if spared is None else descendants(spared) | {spared}
+def descendants_apart_from(*spared: int | None) -> tuple[int, ...]:
+    """Every living process below this one, without those `spared` and what is below them."""
+    spare = frozenset(pid for each in spared if each is not None for pid in (*descendants(each), each))
     return tuple(sorted(descendants(os.getpid()) - spare))
 
 

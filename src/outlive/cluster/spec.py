@@ -54,6 +54,19 @@ class NodeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveSpec:
+    """Where every node's archiver brings the WAL. The files are copies in the cluster's directory, absolute paths.
+
+    `objective_s`: the seconds of commits that the loss of every node may take.
+    """
+
+    url: str
+    options_file: str | None = None
+    key_file: str | None = None
+    objective_s: Annotated[float, msgspec.Meta(ge=1.0, le=3600.0)] = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
     """All nodes under one Patroni scope. `postgres_bin` and `etcd_bin` are directories of programs."""
 
@@ -66,6 +79,7 @@ class ClusterSpec:
     profile: Profile = Profile.FAST
     database: str = "agents"
     app_user: str = "app"
+    archive: ArchiveSpec | None = None
 
     @property
     def data_nodes(self) -> tuple[NodeSpec, ...]:

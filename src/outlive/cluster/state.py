@@ -25,6 +25,7 @@ class SupervisorState:
     etcd: ProcessId | None = None
     patroni: ProcessId | None = None
     postmaster: int | None = None
+    archiver: ProcessId | None = None
 
 
 def write_state(files: NodeDirectory, state: SupervisorState) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from outlive import system
 from outlive.cluster import observation
 from outlive.cluster.directory import ClusterDirectory
-from outlive.cluster.lifecycle import Report
 from outlive.cluster.plan.health import ClusterFacts, missing
 from outlive.cluster.spec import ClusterSpec, Secrets
+from outlive.cluster.starting import Report
 from outlive.errors import ConfigurationError, ControlPlaneError, NoPrimaryError
 from outlive.patroni.client import PatroniClient
 

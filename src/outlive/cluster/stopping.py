@@ -17,16 +17,25 @@ PATRONI_LIMIT_S = 40.0
 POSTMASTER_LIMIT_S = 10.0
 ETCD_LIMIT_S = 2.0
 """The last member to stop has nobody to hand its lead to, and would try for 7 s; its log is on disk already."""
+ARCHIVER_LIMIT_S = 3.0
 KILL_LIMIT_S = 5.0
 _POLL_S = 0.02
 Reap = Callable[[], frozenset[int]]
 """`processes.reap` in a supervisor; elsewhere something that takes no exit status, as the children are somebody's."""
 
 
-async def stop(etcd: Child, patroni: Child, postmaster: Postmaster, journal: Journal, reap: Reap) -> None:
-    """Stop the node's three programs."""
+async def stop(
+    etcd: Child, patroni: Child, postmaster: Postmaster, archiver: Child, journal: Journal, reap: Reap
+) -> None:
+    """Stop the node's programs; the archiver after PostgreSQL, whose last WAL it takes."""
     await drain(patroni, postmaster, journal, reap)
+    await stop_archiver(archiver, journal, reap)
     await _stop_child(etcd, ETCD_LIMIT_S, journal, reap)
+
+
+async def stop_archiver(archiver: Child, journal: Journal, reap: Reap) -> None:
+    """Stop the archiver; what it had under way is asked for again."""
+    await _stop_child(archiver, ARCHIVER_LIMIT_S, journal, reap)
 
 
 async def drain(patroni: Child, postmaster: Postmaster, journal: Journal, reap: Reap) -> None:
@@ -62,11 +71,11 @@ async def _stop_child(child: Child, limit_s: float, journal: Journal, reap: Reap
 
 async def kill_descendants(journal: Journal) -> None:
     """End whatever is still below this process. For a supervisor only: all that is below it belongs to its node."""
-    rest = processes.descendants_apart_from(None)
+    rest = processes.descendants_apart_from()
     if rest:
         journal.record("killed", pids=rest)
         processes.send(rest, signal.SIGKILL)
-        await _gone(lambda: not processes.descendants_apart_from(None), KILL_LIMIT_S, processes.reap)
+        await _gone(lambda: not processes.descendants_apart_from(), KILL_LIMIT_S, processes.reap)
 
 
 async def _gone(condition: Callable[[], bool], limit_s: float, reap: Reap) -> bool:

@@ -1,4 +1,4 @@
-"""One node's supervisor: starts etcd and Patroni, starts them again, and tells what their deaths mean.
+"""One node's supervisor: starts etcd, Patroni and the archiver, starts them again, and tells what their deaths mean.
 
 The loop is observe -> react (`plan/reactions.py`, where the theory of operation stands) -> apply. It is the parent,
 or as subreaper the foster parent, of every process of its node. SIGTERM and SIGINT stop the node; SIGUSR1 stops
@@ -13,6 +13,7 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -21,7 +22,7 @@ from outlive.cluster import lease_keeper, logs, processes, stopping
 from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory
 from outlive.cluster.journal import Journal
-from outlive.cluster.node_programs import NodePrograms
+from outlive.cluster.node_programs import NodePrograms, write_patroni_yml
 from outlive.cluster.plan.reactions import (
     Absent,
     Act,
@@ -31,8 +32,10 @@ from outlive.cluster.plan.reactions import (
     EndLeftovers,
     ProcessFacts,
     RevokeLease,
+    StartArchiver,
     StartEtcd,
     StartPatroni,
+    StopArchiver,
     WakePatroni,
     react,
 )
@@ -55,9 +58,12 @@ class Supervisor:
         self._spec, self._node = spec, node
         self._files = directory.node(node.name)
         self._journal = Journal(self._files.journal)
-        programs = NodePrograms(spec, secrets, node, self._files)
-        self._etcd = Child("etcd", programs.start_etcd)
-        self._patroni = Child("patroni", programs.start_patroni)
+        self._directory, self._secrets = directory, secrets
+        self._spec_read_at = _modified_at(directory)
+        self._archiver_outdated = False
+        self._etcd = Child("etcd", self._start_etcd)
+        self._patroni = Child("patroni", self._start_patroni)
+        self._archiver = Child("archiver", self._start_archiver)
         self._postmaster = Postmaster(self._files.data)
         self._etcd_url = f"http://{node.host}:{node.ports.etcd_client}"
         others = (f"http://{peer.host}:{peer.ports.etcd_client}" for peer in spec.nodes if peer is not node)
@@ -81,14 +87,28 @@ class Supervisor:
         while self._desired is not Desired.STOPPED:
             await self._turn()
             await self._wait()
-        await stopping.stop(self._etcd, self._patroni, self._postmaster, self._journal, processes.reap)
+        await stopping.stop(self._etcd, self._patroni, self._postmaster, self._archiver, self._journal, processes.reap)
         await stopping.kill_descendants(self._journal)
         self._files.state.unlink(missing_ok=True)
         self._journal.record("supervisor-stopped", pid=os.getpid())
         await self._etcd_api.close()
         await self._patroni_api.close()
 
+    def _start_etcd(self) -> int:
+        return self._programs().start_etcd()
+
+    def _start_patroni(self) -> int:
+        return self._programs().start_patroni()
+
+    def _start_archiver(self) -> int:
+        return self._programs().start_archiver()
+
+    def _programs(self) -> NodePrograms:
+        """As the spec has it now."""
+        return NodePrograms(self._spec, self._secrets, self._node, self._files)
+
     async def _turn(self) -> None:
+        self._read_spec_anew()
         facts = self._observe()
         if self._desired is Desired.DRAINED and not isinstance(facts.patroni, Absent):
             await stopping.drain(self._patroni, self._postmaster, self._journal, processes.reap)
@@ -102,7 +122,7 @@ class Supervisor:
 
     def _observe(self) -> ProcessFacts:
         reaped = processes.reap()
-        for process in (self._etcd, self._patroni, self._postmaster):
+        for process in (self._etcd, self._patroni, self._postmaster, self._archiver):
             process.observe(reaped)
         if isinstance(self._postmaster.liveness, Alive):
             self._crash_told = False
@@ -118,12 +138,31 @@ class Supervisor:
             all_own=self._patroni.own and self._postmaster.own,
             crash_told=self._crash_told,
             lease_settled=self._lease_settled,
+            archiver=self._archiver.liveness,
+            archiving=self._spec.archive is not None,
+            archiver_outdated=self._archiver_outdated,
         )
+
+    def _read_spec_anew(self) -> None:
+        """Take in where WAL is to be archived from now on: the one part of the spec that changes while a node runs."""
+        modified_at = _modified_at(self._directory)
+        if modified_at == self._spec_read_at or modified_at is None:
+            return
+        self._spec_read_at = modified_at
+        archive = self._directory.load()[0].archive
+        if archive == self._spec.archive:
+            return
+        self._spec, self._archiver_outdated = replace(self._spec, archive=archive), True
+        self._journal.record("archive-changed", url=archive and archive.url)
+        if not self._node.witness:
+            write_patroni_yml(self._spec, self._secrets, self._node, self._files)
+        if self._patroni.pid is not None:
+            processes.send([self._patroni.pid], signal.SIGHUP)
 
     def _leftovers(self) -> tuple[int, ...]:
         if not isinstance(self._patroni.liveness, Dead) or isinstance(self._postmaster.liveness, Alive):
             return ()
-        return processes.descendants_apart_from(self._etcd.pid)
+        return processes.descendants_apart_from(self._etcd.pid, self._archiver.pid)
 
     async def _ask_etcd(self) -> None:
         if not self._etcd_ready:
@@ -139,6 +178,13 @@ class Supervisor:
             case StartPatroni(after):
                 self._journal.record("patroni-started", pid=self._patroni.start(), after=after)
                 self._lease_settled, self._crash_told = False, True  # it looks for itself as it starts
+            case StartArchiver():
+                self._archiver_outdated = False
+                self._journal.record("archiver-started", pid=self._archiver.start())
+            case StopArchiver():
+                await stopping.stop_archiver(self._archiver, self._journal, processes.reap)
+                self._archiver_outdated = False
+                self._journal.record("archiver-stopped")
             case WakePatroni():
                 await self._wake_patroni()
             case RevokeLease():
@@ -184,7 +230,11 @@ class Supervisor:
     def _adopt(self) -> None:
         """Take over what an earlier supervisor left running, so that its death interrupts nothing."""
         left = read_state(self._files)
-        for child, process in ((self._etcd, left and left.etcd), (self._patroni, left and left.patroni)):
+        for child, process in (
+            (self._etcd, left and left.etcd),
+            (self._patroni, left and left.patroni),
+            (self._archiver, left and left.archiver),
+        ):
             if process and process.alive():
                 child.adopt(process)
                 self._journal.record("adopted", program=child.name, pid=process.pid)
@@ -206,6 +256,7 @@ class Supervisor:
             etcd=self._etcd.id if self._etcd.pid else None,
             patroni=self._patroni.id if self._patroni.pid else None,
             postmaster=self._postmaster.pid,
+            archiver=self._archiver.id if self._archiver.pid else None,
         )
         if state != self._written:
             write_state(self._files, state)
@@ -215,8 +266,15 @@ class Supervisor:
         now = system.monotonic()
         if now - self._logs_checked_at > LOG_CHECK_S:
             self._logs_checked_at = now
-            for component in ("supervisor", "etcd", "postgres"):
+            for component in ("supervisor", "etcd", "postgres", "archiver"):
                 logs.bound(self._files.log(component))
+
+
+def _modified_at(directory: ClusterDirectory) -> int | None:
+    try:
+        return directory.spec_file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 _SIGNALS = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outlive.cluster import lifecycle, observation, processes, steering
+from outlive.cluster.archiving import ArchiveWish
 from outlive.cluster.directory import ClusterDirectory
 from outlive.cluster.making import Wish
 from outlive.cluster.plan.health import ClusterFacts
@@ -26,6 +27,7 @@ class NodeProcesses:
     etcd: int | None
     patroni: int | None
     postmaster: int | None
+    archiver: int | None
     others: tuple[int, ...]
 
 
@@ -35,7 +37,15 @@ class LocalCluster:
     Faults name a node (`n1`, `n2` ...), return at once and heal by themselves or through `start`.
     """
 
-    def __init__(self, directory: Path, *, nodes: int | None = None, witnesses: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        nodes: int | None = None,
+        witnesses: int | None = None,
+        archive: ArchiveWish | None = None,
+    ) -> None:
+        self._archive = archive
         self.directory = ClusterDirectory(directory)
         self._wish = Wish(nodes=nodes, witnesses=witnesses)
 
@@ -46,7 +56,7 @@ class LocalCluster:
             ConfigurationError: it can't be made or started.
             ControlPlaneError: it did not become whole in time.
         """
-        return await lifecycle.up(self.directory, self._wish, report)
+        return await lifecycle.up(self.directory, self._wish, report, archive=self._archive)
 
     async def stop(self, *, destroy: bool = False) -> None:
         """Stop it; with `destroy`, remove its data too. Nothing to do where there is no cluster."""
@@ -100,9 +110,10 @@ class LocalCluster:
         etcd = state.etcd.pid if state.etcd else None
         patroni = state.patroni.pid if state.patroni else None
         postmaster = processes.postmaster_pid(files.data)
-        named = {etcd, patroni, postmaster}
+        archiver = state.archiver.pid if state.archiver else None
+        named = {etcd, patroni, postmaster, archiver}
         others = tuple(sorted(processes.descendants(supervisor) - named))
-        return NodeProcesses(supervisor, etcd, patroni, postmaster, others)
+        return NodeProcesses(supervisor, etcd, patroni, postmaster, archiver, others)
 
     def kill_postgres(self, node: str) -> None:
         """SIGKILL the postmaster; its backends notice and end."""
@@ -113,14 +124,22 @@ class LocalCluster:
         _signal(signal.SIGKILL, self.processes(node).patroni)
 
     def kill_node(self, node: str) -> None:
-        """SIGKILL Patroni and every process of PostgreSQL; etcd and the supervisor live on."""
+        """SIGKILL Patroni, every process of PostgreSQL and the archiver; etcd and the supervisor live on."""
         found = self.processes(node)
-        _signal(signal.SIGKILL, found.patroni, found.postmaster, *found.others)
+        _signal(signal.SIGKILL, found.patroni, found.postmaster, found.archiver, *found.others)
 
     def kill_host(self, node: str) -> None:
         """SIGKILL everything of the node, the supervisor first: only the lease can tell that it is gone."""
         found = self.processes(node)
-        _signal(signal.SIGKILL, found.supervisor, found.patroni, found.postmaster, found.etcd, *found.others)
+        named = (found.supervisor, found.patroni, found.postmaster, found.archiver, found.etcd)
+        _signal(signal.SIGKILL, *named, *found.others)
+
+    def kill_everything(self) -> None:
+        """SIGKILL every process of every node within a moment, those of PostgreSQL first."""
+        found = [self.processes(node) for node in self.nodes()]
+        _signal(signal.SIGKILL, *(pid for each in found for pid in (each.postmaster, *each.others)))
+        named = [(each.supervisor, each.archiver, each.patroni, each.etcd) for each in found]
+        _signal(signal.SIGKILL, *(pid for each in named for pid in each))
 
     def freeze(self, node: str) -> Callable[[], None]:
         """SIGSTOP Patroni and every process of PostgreSQL; returns the call that lets them go on."""

@@ -16,8 +16,10 @@ from outlive.cluster.plan.reactions import (
     EndLeftovers,
     ProcessFacts,
     RevokeLease,
+    StartArchiver,
     StartEtcd,
     StartPatroni,
+    StopArchiver,
     WakePatroni,
     react,
 )
@@ -42,6 +44,9 @@ FACTS = st.builds(
     all_own=st.booleans(),
     crash_told=st.booleans(),
     lease_settled=st.booleans(),
+    archiver=LIVENESS,
+    archiving=st.booleans(),
+    archiver_outdated=st.booleans(),
 )
 
 
@@ -77,7 +82,15 @@ def test_reactions_bring_the_node_back(facts: ProcessFacts) -> None:
             facts = _apply(facts, act)
     assert isinstance(facts.etcd, Alive)
     assert isinstance(facts.patroni, Alive)
+    assert isinstance(facts.archiver, Alive) == facts.archiving
     assert react(facts) == ()
+
+
+@given(FACTS)
+def test_the_archiver_is_none_of_the_databases_business(facts: ProcessFacts) -> None:
+    """Whatever the archiver does, etcd, Patroni and PostgreSQL are treated as if there were none."""
+    without = react(replace(facts, archiver=Absent(), archiving=False))
+    assert tuple(act for act in react(facts) if not isinstance(act, StartArchiver | StopArchiver)) == without
 
 
 def _apply(facts: ProcessFacts, act: Act) -> ProcessFacts:
@@ -92,3 +105,7 @@ def _apply(facts: ProcessFacts, act: Act) -> ProcessFacts:
             return replace(facts, lease_settled=True)
         case EndLeftovers(pids):
             return replace(facts, leftovers=tuple(pid for pid in facts.leftovers if pid not in pids))
+        case StartArchiver():
+            return replace(facts, archiver=Alive(12), archiver_outdated=False)
+        case StopArchiver():
+            return replace(facts, archiver=Absent(), archiver_outdated=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_rendered_configuration_is_the_approved_one(profile: Profile) -> None:
     """Each profile renders to its golden file, key for key."""
     approved = yaml.safe_load((GOLDEN / f"{profile.value}.yml").read_text())
     assert render(spec(profile), SECRETS) == approved
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_archiving_is_the_nodes_own_setting(profile: Profile) -> None:
+    """With an archive command, and only then, the node's own parameters turn archiving on."""
+    approved = yaml.safe_load((GOLDEN / "archiving.yml").read_text())
+    archiving = replace(spec(profile), archive_command="exec python3 -ISs archive_client.py outlive-archiver-1 %f")
+    assert yaml.safe_load(yaml.safe_dump(render(archiving, SECRETS)))["postgresql"]["parameters"] == approved
+    assert "archive_mode" not in (GOLDEN / f"{profile.value}.yml").read_text()
 
 
 @pytest.mark.parametrize("profile", Profile)

@@ -19,8 +19,10 @@ from outlive.cluster.plan.reactions import (
     EndLeftovers,
     ProcessFacts,
     RevokeLease,
+    StartArchiver,
     StartEtcd,
     StartPatroni,
+    StopArchiver,
     WakePatroni,
     backoff_s,
     react,
@@ -92,6 +94,18 @@ ALL_DEAD = StartPatroni("the death of every process of the node")
         ),
         pytest.param(
             replace(HEALTHY, patroni=Dead(NOW - 1.0, deaths=9)), (), id="Patroni dies again and again: back off"
+        ),
+        pytest.param(replace(HEALTHY, archiving=True), (StartArchiver(),), id="WAL is to be archived: start it"),
+        pytest.param(
+            replace(HEALTHY, archiving=True, archiver=Alive(4), archiver_outdated=True),
+            (StopArchiver(),),
+            id="to another place: end the archiver first",
+        ),
+        pytest.param(replace(HEALTHY, archiver=Alive(4)), (StopArchiver(),), id="no longer archived: end it"),
+        pytest.param(
+            replace(HEALTHY, desired=Desired.DRAINED, archiving=True, archiver=Dead(NOW)),
+            (StartArchiver(),),
+            id="drained: the last WAL is still to be archived",
         ),
     ],
 )

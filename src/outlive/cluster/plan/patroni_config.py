@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from outlive.cluster.spec import Profile, Secrets, Tags
 
 Yaml = dict[str, object]
+ARCHIVE_TIMEOUT = "5min"
+"""A segment is finished after this long at the latest; what is in it is streamed within seconds anyway."""
 SUPERUSER, REPLICATION, REWIND, REST_USER = "postgres", "replicator", "rewind_user", "outlive"
 
 _TIMING: dict[Profile, Yaml] = {
@@ -56,7 +58,7 @@ class PatroniSpec:
 
     `etcd_hosts` are `host:port`, the one to ask first in front; `home` is the directory for the node's files;
     `network` (CIDR) is who may connect; `synchronous` says whether commits wait for a standby, which a cluster of
-    one data node can't: in strict mode it would block for ever.
+    one data node can't: in strict mode it would block for ever. `archive_command` None means: no archive.
     """
 
     name: str
@@ -71,6 +73,7 @@ class PatroniSpec:
     postgres_bin: str
     postgres_major: int
     synchronous: bool = True
+    archive_command: str | None = None
     network: str = "0.0.0.0/0"
     tags: Tags = field(default_factory=Tags)
 
@@ -143,8 +146,18 @@ def _postgresql(spec: PatroniSpec, secrets: Secrets) -> Yaml:
             "rewind": {"username": REWIND, "password": secrets.rewind},
         },
         # No Unix socket: its path may be no longer than 107 bytes, and a directory can be.
-        "parameters": {"unix_socket_directories": ""},
+        "parameters": {"unix_socket_directories": "", **_archiving(spec.archive_command)},
     }
+
+
+def _archiving(archive_command: str | None) -> Yaml:
+    """Settings of the node, not of the cluster: each has an archiver of its own to ask.
+
+    `always`: a standby keeps every segment until the store has it, so a primary's death leaves no gap.
+    """
+    if archive_command is None:
+        return {}
+    return {"archive_mode": "always", "archive_command": archive_command, "archive_timeout": ARCHIVE_TIMEOUT}
 
 
 def _initdb(postgres_major: int) -> list[object]:

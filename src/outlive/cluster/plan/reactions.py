@@ -8,9 +8,12 @@ about roles and promotions; the supervisor only makes its view of *processes* fa
     both dead, every local pid dead     revoke the leader's lease, then start Patroni again
     both dead, some process left        end what is left first: a backend without postmaster serves nobody
 
-Invariant: RevokeLease is decided only while no process of this node, apart from etcd, is alive, and only when all
-of them were started under this supervisor, so that it can have seen every one of them. Whoever else could write
-through the old primary would have to be one of those processes. Anything less than that waits for the lease.
+Where WAL is archived, an archiver runs beside PostgreSQL whatever becomes of that, and is started again like etcd.
+
+Invariant: RevokeLease is decided only while no process of this node, apart from etcd and the archiver, is alive (the
+archiver reads WAL and can write to no database), and only when all of them were started under this supervisor, so
+that it can have seen every one of them. Whoever else could write through the old primary would have to be one of
+those processes. Anything less than that waits for the lease.
 
 Source: Patroni documentation, "DCS failsafe mode" and "Watchdog support", for why nothing short of the old primary's
 death may shorten the lease.
@@ -67,9 +70,10 @@ class ProcessFacts:
     """All that the supervisor knows at the moment `now` (monotonic seconds).
 
     `etcd_ready` says that a quorum has answered once: a Patroni that starts before sleeps five seconds at a time.
-    `leftovers` are living local processes that are none of the three. `crash_told` says that Patroni was woken for
-    this death of the postmaster, `lease_settled` that the lease was looked at for this death of Patroni;
-    `all_own` that no process of this node was started before this supervisor.
+    `leftovers` are living local processes that are none of these. `crash_told` says that Patroni was woken for this
+    death of the postmaster, `lease_settled` that the lease was looked at for this death of Patroni; `all_own` that no
+    process of this node was started before this supervisor. `archiving` says that WAL is to be archived,
+    `archiver_outdated` that the living archiver was told something else than what is wanted now.
     """
 
     now: float
@@ -83,6 +87,9 @@ class ProcessFacts:
     all_own: bool = True
     crash_told: bool = False
     lease_settled: bool = False
+    archiver: Liveness = Absent()
+    archiving: bool = False
+    archiver_outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,17 @@ class EndLeftovers:
     kill: bool
 
 
-Act = StartEtcd | StartPatroni | WakePatroni | RevokeLease | EndLeftovers
+@dataclass(frozen=True, slots=True)
+class StartArchiver:
+    """Start the archiver."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopArchiver:
+    """End the archiver: nothing is archived any more, or to another place."""
+
+
+Act = StartEtcd | StartPatroni | WakePatroni | RevokeLease | EndLeftovers | StartArchiver | StopArchiver
 
 
 def react(facts: ProcessFacts) -> tuple[Act, ...]:
@@ -123,9 +140,17 @@ def react(facts: ProcessFacts) -> tuple[Act, ...]:
     acts: list[Act] = []
     if facts.desired is not Desired.STOPPED and _due(facts.etcd, facts.now):
         acts.append(StartEtcd())
+    acts.extend(_react_to_archiver(facts))
     if facts.desired is Desired.RUNNING and not facts.witness:
         acts.extend(_react_to_patroni(facts))
     return tuple(acts)
+
+
+def _react_to_archiver(facts: ProcessFacts) -> tuple[Act, ...]:
+    wanted = facts.archiving and not facts.witness and facts.desired is not Desired.STOPPED
+    if isinstance(facts.archiver, Alive):
+        return (StopArchiver(),) if facts.archiver_outdated or not facts.archiving else ()
+    return (StartArchiver(),) if wanted and _due(facts.archiver, facts.now) else ()
 
 
 def backoff_s(deaths: int) -> float:
