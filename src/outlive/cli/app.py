@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import audit, backup, cluster, demo, migrate, policy, render, state
+from outlive.cli import archiving, audit, backup, cluster, demo, migrate, policy, render, state
 
 app = typer.Typer(
     name="outlive",
@@ -29,6 +29,8 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+backup.app.command()(archiving.enable)
+backup.app.command()(archiving.disable)
 app.add_typer(backup.app, name="backup")
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
