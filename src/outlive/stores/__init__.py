@@ -8,6 +8,7 @@ from outlive.stores.conversation import Conversation
 from outlive.stores.conversations import Conversations
 from outlive.stores.event_buffer import EventBuffer
 from outlive.stores.events import Event, EventCount, EventMaintenance, Events
+from outlive.stores.life import Erasure, Forgotten
 from outlive.stores.listing import Page, Summary
 from outlive.stores.llm_cache import Answer, LlmCache
 from outlive.stores.migrate import MigrationReport, migrate
@@ -19,6 +20,7 @@ from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Pictur
 from outlive.stores.state import AgentState
 from outlive.stores.task_records import NewTask, Task, TaskStatus
 from outlive.stores.tasks import Tasks
+from outlive.stores.transfer import ImportReport
 from outlive.stores.worker import Worker
 
 __all__ = [
@@ -41,13 +43,16 @@ __all__ = [
     "Conversations",
     "Cost",
     "Document",
+    "Erasure",
     "Event",
     "EventBuffer",
     "EventCount",
     "EventMaintenance",
     "Events",
     "Flaw",
+    "Forgotten",
     "Found",
+    "ImportReport",
     "LlmCache",
     "MigrationReport",
     "NewDocument",

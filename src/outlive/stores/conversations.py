@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
 from outlive.errors import ConfigurationError, NotFoundError
-from outlive.stores import listing
+from outlive.stores import life, listing, transfer
 from outlive.stores.appends import Appends
 from outlive.stores.conversation import Conversation
 from outlive.stores.encoding import checked_name, decode, encode
@@ -161,6 +161,73 @@ class Conversations:
         sql = queries("listing")["change_metadata"]
         row = await self._statements.write(sql, id, self._metadata(changes), [*removed], whole)
         return MappingProxyType(decode(row["metadata"]))
+
+    async def fork(self, id: str, new_id: str, *, at_turn: str | None = None) -> int:  # noqa: A002
+        """Begin the conversation `new_id` with the turns of another one, up to and with `at_turn`, or all of them.
+
+        It gets the newest checkpoint of that moment, the tool calls that had finished, and the metadata; nobody holds
+        it. Turns are copied. A fork that is there already is left as it is. Returns how many turns it began with.
+
+        Raises:
+            NotFoundError: there is no such conversation or turn, or `new_id` was erased a short while ago.
+            KeyReusedError: there is a conversation `new_id` that is not this fork.
+        """
+        sql = queries("life")["fork"]
+        row = await self._statements.write(sql, id, at_turn, checked_name(new_id, "a conversation's id"))
+        return int(row["turns"])
+
+    def export(self, id: str, *, format: transfer.Format = "jsonl") -> AsyncIterator[str]:  # noqa: A002
+        """The lines of a conversation as it is at one moment, without their ends: `jsonl` is all of it, one object a
+        line, `openai` one line in the OpenAI chat format: what was said, and nothing else.
+
+        A conversation is held in memory while it is exported, as by `load`.
+
+        Raises:
+            NotFoundError: there is no such conversation.
+        """
+        return transfer.export(self._statements, id, format)
+
+    async def import_(self, lines: Iterable[str] | AsyncIterable[str]) -> transfer.ImportReport:
+        """Keep the conversations of exported lines, of either format: each whole or not at all, one after the other.
+
+        One that is there with the same content is left as it is. A chat without an id gets one made of its messages.
+
+        Raises:
+            UnstorableError: a line is damaged; the message has its number, and nothing of its conversation is kept.
+            KeyReusedError: a conversation is there with other content.
+            NotFoundError: it was erased a short while ago.
+        """
+        return await transfer.import_lines(self._statements, lines, self._max_value_bytes)
+
+    async def erase(
+        self, *ids: str, subject: str | None = None, refuse_for: timedelta = life.REFUSE_ERASED
+    ) -> life.Erasure:
+        """Erase conversations, and all that hangs on them or is kept under their ids or for `subject` elsewhere.
+
+        `subject` is whom it is about: what the key `subject` of conversations' metadata says, the scope of histories,
+        the user of an application's sessions, and whatever other stores keep by subject. Forks go with what they were
+        forked from. For `refuse_for` an erased id can't be made again, so that a write which comes late brings nothing
+        back. The audit log is append-only and stays; backups keep what they hold until their retention ends.
+
+        Raises:
+            ConfigurationError: nothing was named.
+        """
+        return await life.erase(self._statements, ids, subject, refuse_for)
+
+    async def retention(
+        self,
+        older_than: timedelta,
+        *,
+        batch: int = life.RETENTION_BATCH,
+        dry_run: bool = False,
+        on_progress: Callable[[life.Forgotten], object] | None = None,
+    ) -> life.Forgotten:
+        """Forget conversations that have not changed for `older_than` and that nobody holds, `batch` at a time.
+
+        Each batch is a transaction of its own; to stop in between and begin again later is fine. One that is being
+        written to is left alone. `on_progress` is called after each batch.
+        """
+        return await life.forget(self._statements, older_than, batch=batch, dry_run=dry_run, on_progress=on_progress)
 
     def _metadata(self, metadata: Mapping[str, Any] | None) -> str:
         return encode(dict(metadata or {}), "the metadata", self._max_value_bytes)

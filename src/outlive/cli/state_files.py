@@ -1,0 +1,76 @@
+"""Files of conversations: written line by line and put in place when they are whole, read line by line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from outlive.errors import ConfigurationError
+from outlive.stores import AgentState, ImportReport
+
+
+async def export_to(
+    state: AgentState,
+    ids: Sequence[str],
+    output: Path | None,
+    *,
+    everything: bool,
+    format: Any,  # noqa: A002 - checked by the store
+) -> int:
+    """Write conversations to a file or to standard output; how many."""
+    if everything == bool(ids):
+        raise ConfigurationError("what to export is not clear", hint="Name conversations by their ids, or say --all.")
+    count = 0
+    with _opened(output) as file:
+        async for name in _all(state) if everything else _each(ids):
+            async for line in state.conversations.export(name, format=format):
+                file.write(line + "\n")
+            count += 1
+    return count
+
+
+async def _each(ids: Sequence[str]) -> AsyncIterator[str]:
+    for name in ids:
+        yield name
+
+
+async def _all(state: AgentState) -> AsyncIterator[str]:
+    after = None
+    while True:
+        page = await state.conversations.list(limit=1000, after=after)
+        for summary in page.conversations:
+            yield summary.id
+        if (after := page.next) is None:
+            return
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    """The file to write; one of that name is replaced once the new one is whole."""
+    if output is None:
+        yield sys.stdout
+        return
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        unfinished.replace(output)
+    except OSError as error:
+        raise ConfigurationError(f"{output} can't be written: {error.strerror}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+async def import_from(state: AgentState, file: Path) -> ImportReport:
+    """Keep the conversations of a file."""
+    try:
+        # Lines end at "\n" alone: other characters that end lines elsewhere may stand in a JSON string.
+        with file.open(encoding="utf-8", newline="\n") as lines:
+            return await state.conversations.import_(lines)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not UTF-8 text: {error.reason}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file} can't be read: {error.strerror}") from None
