@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import archiving, audit, backup, cluster, demo, migrate, policy, render, state
+from outlive.cli import archiving, audit, backup, cluster, demo, migrate, policy, render, retention, state
 
 app = typer.Typer(
     name="outlive",
@@ -31,6 +31,9 @@ for command in (
     app.command()(command)
 backup.app.command()(archiving.enable)
 backup.app.command()(archiving.disable)
+backup.app.command()(retention.prune)
+backup.app.command()(retention.check)
+backup.app.command()(retention.keep)
 app.add_typer(backup.app, name="backup")
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")

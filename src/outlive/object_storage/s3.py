@@ -104,8 +104,10 @@ class S3Housekeeping:
     def _upload(self, entry: Xml.Element) -> UnfinishedUpload:
         key = entry.findtext("{*}Key") or ""
         inside = key[len(self._prefix) :] if key.startswith(self._prefix) else ""
-        initiated = datetime.fromisoformat(entry.findtext("{*}Initiated") or "1970-01-01T00:00:00Z")
-        return UnfinishedUpload(inside, entry.findtext("{*}UploadId") or "", initiated.astimezone(UTC))
+        said = entry.findtext("{*}Initiated")
+        # One whose age is not told counts as new, so that nobody takes an upload under way for a forgotten one.
+        started_at = datetime.fromisoformat(said).astimezone(UTC) if said else system.now_utc()
+        return UnfinishedUpload(inside, entry.findtext("{*}UploadId") or "", started_at)
 
 
 def calls_of(bucket: str, options: StoreOptions) -> S3Calls | None:

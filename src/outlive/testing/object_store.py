@@ -109,10 +109,11 @@ class SeaweedFS:
         self._wait_until_it_answers()
         self.make_bucket()
 
-    def make_bucket(self, name: str = "outlive") -> None:
-        """Make a bucket; one that is there is fine."""
+    def make_bucket(self, name: str = "outlive", *, locking: bool = False) -> None:
+        """Make a bucket, with Object Lock if asked; one that is there is fine."""
         url = f"{self.endpoint}/{name}"
-        headers = signed_headers("PUT", url, {}, b"", {}, self.credentials, "us-east-1", system.now_utc())
+        wishes = {"x-amz-bucket-object-lock-enabled": "true"} if locking else {}
+        headers = signed_headers("PUT", url, {}, b"", wishes, self.credentials, "us-east-1", system.now_utc())
         done = httpx.put(url, headers=headers, timeout=START_LIMIT_S)
         if done.status_code not in (httpx.codes.OK, httpx.codes.CONFLICT):
             raise ControlPlaneError(f"seaweedfs makes no bucket {name}: it answered {done.status_code}")
