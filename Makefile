@@ -51,6 +51,11 @@ bench-client: venv  ## The client beside other ways to PostgreSQL, in one run; A
 	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python bench/client.py $(ARGS)
 
+.PHONY: bench-state
+bench-state: venv  ## Agents' state beside where it is usually kept, in one run; ARGS="--subject graph --scale"
+	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@$(BIN)/python bench/state.py $(ARGS)
+
 .PHONY: bench-faults
 bench-faults: venv  ## Faults on a cluster under load, what was lost and for how long; ARGS="--fault node"
 	@$(BIN)/python bench/faults.py $(ARGS)

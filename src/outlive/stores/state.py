@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from outlive.client.cluster import Cluster
+from outlive.stores.agent_states import AgentStates, AgentVersion
 from outlive.stores.app_sessions import AppSessions
 from outlive.stores.audit import Audit
 from outlive.stores.classes import Classes, StoreName, resolve_classes
@@ -54,3 +58,12 @@ class AgentState:
         self.graphs = Graphs(statements("checkpoints"), max_value_bytes)
         self.preferences = Preferences(statements("preferences"), max_value_bytes)
         self.llm_cache = LlmCache(statements("llm_cache", CACHE_TIMEOUT_S))
+        self.checkpoints = AgentStates(statements("checkpoints"), max_value_bytes)
+
+    async def save_agent_state(self, agent_id: str, state: Mapping[str, Any], expected_version: int) -> int:
+        """Keep a new version of an agent's state; see `checkpoints.save`."""
+        return await self.checkpoints.save(agent_id, state, expected_version)
+
+    async def load_agent_state(self, agent_id: str, version: int | None = None) -> AgentVersion | None:
+        """The latest version of an agent's state, or that version; see `checkpoints.load`."""
+        return await self.checkpoints.load(agent_id, version)

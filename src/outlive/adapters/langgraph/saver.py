@@ -15,6 +15,7 @@ Source: LangGraph documentation, "Checkpointer integrations"; `langgraph.checkpo
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -356,12 +357,16 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
             return f"{int(whole) + 1:032}{dot}{rest}"
         return 1 if current is None else current + 1
 
+    def forgetful(self) -> OutliveSaver:
+        """The same saver, remembering nothing of what this one has read and written: as a new process begins."""
+        other = copy.copy(self)
+        other._memory = Memory()  # noqa: SLF001 - its own
+        return other
+
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> BaseCheckpointSaver[Any]:
         """The same saver with more types that may be loaded; it remembers nothing that was loaded without them."""
         clone = super().with_allowlist(extra_allowlist)
-        if isinstance(clone, OutliveSaver) and clone is not self:
-            clone._memory = Memory()  # noqa: SLF001 - its own
-        return clone
+        return clone.forgetful() if isinstance(clone, OutliveSaver) and clone is not self else clone
 
     def _packing(self, place: Place, known: Known | None) -> Packing:
         return Packing(

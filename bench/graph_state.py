@@ -1,0 +1,239 @@
+"""LangGraph's checkpoints: ours beside LangGraph's own saver for PostgreSQL, which has a pool as its page advises.
+
+One graph of one node, that is what most agents are at heart: a turn is a person's message and an answer of a
+kilobyte each. Both savers keep the same threads, turn by turn in one loop, so that a slow moment is slow for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import string
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from uuid import uuid4
+
+import asyncpg
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+import outlive
+from outlive.adapters.langgraph import OutliveSaver
+from outlive.stores import migrate
+from reports import Panel, Report, Row
+from slices import compare
+
+if TYPE_CHECKING:
+    from state import Options
+
+OURS, THEIRS = "Outlive", "AsyncPostgresSaver"
+MESSAGE_BYTES = 1000
+MESSAGES = 1000
+MANY_MESSAGES = 10_000
+SAMPLE = 20
+"""How many turns a figure is the median of."""
+TABLES = {
+    OURS: "outlive.objects outlive.object_scopes outlive.graph_checkpoints outlive.graph_writes",
+    THEIRS: "checkpoints checkpoint_blobs checkpoint_writes",
+}
+chance = random.Random(1)  # noqa: S311 - texts of a bench
+
+
+class State(TypedDict):
+    """A conversation."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+def _said() -> str:
+    """A kilobyte that no compression makes much smaller."""
+    return "".join(chance.choices(string.ascii_letters + string.digits, k=MESSAGE_BYTES))
+
+
+def _model(_state: State) -> dict[str, Any]:
+    return {"messages": [AIMessage(_said())]}
+
+
+@asynccontextmanager
+async def _savers(dsn: str) -> AsyncIterator[dict[str, BaseCheckpointSaver[Any]]]:
+    await migrate(dsn)
+    options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    async with (
+        outlive.connect(dsn) as db,
+        AsyncConnectionPool(f"{dsn}&target_session_attrs=read-write", min_size=4, max_size=10, kwargs=options) as pool,
+    ):
+        theirs = AsyncPostgresSaver(pool)  # type: ignore[arg-type]
+        await theirs.setup()
+        yield {OURS: OutliveSaver(db), THEIRS: theirs}
+
+
+async def measure(dsn: str, options: Options) -> Report:
+    """All figures of the subject."""
+    report = Report("LangGraph's checkpoints", THEIRS)
+    connection = await asyncpg.connect(dsn, target_session_attrs="read-write")
+    try:
+        async with _savers(dsn) as savers:
+            growth = _Growth(connection, savers)
+            await growth.go(MESSAGES)
+            report.rows += growth.rows()
+            report.panels += growth.panels()
+            report.rows += await _loads(savers, growth.config)
+            report.rows.append(await _puts(savers))
+            if options.scale:
+                report.rows.append(await growth.go_on(MANY_MESSAGES))
+    finally:
+        await connection.close()
+    return report
+
+
+class _Growth:
+    """A thread in both savers that grows turn by turn; times in milliseconds and bytes stored, by messages."""
+
+    def __init__(self, connection: asyncpg.Connection, savers: dict[str, BaseCheckpointSaver[Any]]) -> None:
+        self.config: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
+        self._connection = connection
+        builder = StateGraph(State).add_node("model", _model).add_edge(START, "model")
+        self._graphs: dict[str, Any] = {name: builder.compile(checkpointer=saver) for name, saver in savers.items()}
+        self._ms: dict[str, list[float]] = {name: [] for name in savers}
+        self._bytes: dict[str, list[tuple[float, float]]] = {name: [] for name in savers}
+
+    async def go(self, messages: int) -> None:
+        """Add turns to both until there are so many messages."""
+        for name in self._graphs:
+            await self._turn(name, {"configurable": {"thread_id": "warm-up"}})
+        empty = {name: await self._size(name) for name in self._graphs}
+        for turn in range(1, messages // 2 + 1):
+            for name in self._graphs:
+                self._ms[name].append(await self._turn(name, self.config))
+            if turn % 25 == 0:
+                for name in self._graphs:
+                    self._bytes[name].append((2 * turn, await self._size(name) - empty[name]))
+
+    async def go_on(self, messages: int) -> Row:
+        """Add turns to ours alone: ten times the messages, and what is stored grows as they do."""
+        began, (before, size) = len(self._ms[OURS]), self._bytes[OURS][-1]
+        empty = await self._size(OURS) - size
+        for _ in range(began, messages // 2):
+            self._ms[OURS].append(await self._turn(OURS, self.config))
+        grown = await self._size(OURS) - empty
+        ratio = (grown / messages) / (size / before)
+        what = f"bytes a message at {messages:,} messages, to those at {MESSAGES:,}"
+        return Row(what, f"{grown / messages:,.0f} B", "", ratio, None, None, "<= 1.1", ratio <= 1.1)
+
+    async def _turn(self, name: str, config: RunnableConfig) -> float:
+        began = time.perf_counter()
+        await self._graphs[name].ainvoke({"messages": [HumanMessage(_said())]}, config)
+        return (time.perf_counter() - began) * 1000
+
+    async def _size(self, name: str) -> int:
+        return sum([
+            int(await self._connection.fetchval("select pg_total_relation_size($1::regclass)", relation))
+            for relation in TABLES[name].split()
+        ])  # fmt: skip
+
+    def rows(self) -> list[Row]:
+        """What was to be reached."""
+        ours, theirs = self._bytes[OURS][-1][1], self._bytes[THEIRS][-1][1]
+        first = slice(5 - SAMPLE // 4, 5 + SAMPLE // 2)
+        last = slice(-SAMPLE, None)
+        early = [self._ms[name][first] for name in (OURS, THEIRS)]
+        late = [self._ms[name][last] for name in (OURS, THEIRS)]
+        within = statistics.median(late[0]) / statistics.median(early[0])
+        return [
+            Row(f"stored, {MESSAGES:,} messages of 1 KB", _mb(ours), _mb(theirs), theirs / ours, None, None,
+                "< 4 MB, >= 150", ours < 4e6 and theirs / ours >= 150),
+            _row("a turn at 10 messages", early[0], early[1], 1.0),
+            _row(f"a turn at {MESSAGES:,} messages", late[0], late[1], 5.0),
+            Row(f"a turn at {MESSAGES:,} to one at 10, ours", _ms(late[0]), _ms(early[0]), within, None, None,
+                "<= 1.5", within <= 1.5),
+        ]  # fmt: skip
+
+    def panels(self) -> list[Panel]:
+        """Milliseconds and bytes over messages."""
+        smooth = {
+            name: [(2.0 * (n + 10), statistics.median(times[n : n + 10])) for n in range(0, len(times), 10)]
+            for name, times in self._ms.items()
+        }
+        megabytes = {name: [(at, size / 1e6) for at, size in points] for name, points in self._bytes.items()}
+        return [
+            Panel("stored", "messages", "MB, logarithmic", megabytes, logarithmic=True),
+            Panel("a turn", "messages", "milliseconds", smooth),
+        ]
+
+
+async def _loads(savers: dict[str, BaseCheckpointSaver[Any]], config: RunnableConfig) -> list[Row]:
+    """The latest state at the end of the growth: by a process that is new to the thread, and by one that is not."""
+    ours, theirs = savers[OURS], savers[THEIRS]
+    assert isinstance(ours, OutliveSaver)
+
+    async def anew() -> None:
+        await ours.forgetful().aget_tuple(config)
+
+    cold = await _by_turns(anew, lambda: theirs.aget_tuple(config))
+    warm = await _by_turns(lambda: ours.aget_tuple(config), lambda: theirs.aget_tuple(config))
+    return [
+        _row(f"load {MESSAGES:,} messages, new to the thread", *cold, 1.0),
+        _row(f"load {MESSAGES:,} messages, in the process that served it last", *warm, 1.0),
+    ]
+
+
+async def _puts(savers: dict[str, BaseCheckpointSaver[Any]]) -> Row:
+    """Short state of sixteen threads at once."""
+
+    def put(saver: BaseCheckpointSaver[Any]) -> Callable[[], Awaitable[object]]:
+        threads = [str(uuid4()) for _ in range(16)]
+        numbers = count()
+
+        async def one() -> None:
+            number = next(numbers)
+            checkpoint = empty_checkpoint()
+            checkpoint["channel_values"] = {"messages": [{"role": "user", "content": f"{number}" * 20}], "step": number}
+            versions = {"messages": saver.get_next_version(None, None), "step": saver.get_next_version(None, None)}
+            checkpoint["channel_versions"] = versions
+            place = {"thread_id": threads[number % 16], "checkpoint_ns": ""}
+            await saver.aput({"configurable": place}, checkpoint, {"source": "loop", "step": number}, versions)
+
+        return one
+
+    figures = await compare({name: put(saver) for name, saver in savers.items()}, THEIRS, tasks=16, rounds=30)
+    ours, theirs = figures[OURS], figures[THEIRS]
+    rates = f"{ours.per_second:,.0f}/s", f"{theirs.per_second:,.0f}/s"
+    return Row("puts of short state, 16 threads", *rates, ours.ratio, ours.low, ours.high, ">= 2", ours.ratio >= 2)
+
+
+async def _by_turns(
+    ours: Callable[[], Awaitable[object]], theirs: Callable[[], Awaitable[object]]
+) -> tuple[list[float], list[float]]:
+    times: tuple[list[float], list[float]] = ([], [])
+    for turn in range(SAMPLE + 1):
+        for call, spent in zip((ours, theirs), times, strict=True):
+            began = time.perf_counter()
+            await call()
+            if turn:
+                spent.append((time.perf_counter() - began) * 1000)
+        await asyncio.sleep(0)
+    return times
+
+
+def _row(what: str, ours: list[float], theirs: list[float], least: float) -> Row:
+    ratios = [their / our for our, their in zip(ours, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return Row(what, _ms(ours), _ms(theirs), middle, low, high, f">= {least:g}", middle >= least)
+
+
+def _ms(times: list[float]) -> str:
+    return f"{statistics.median(times):.1f} ms"
+
+
+def _mb(size_bytes: float) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"
