@@ -51,7 +51,7 @@ class AgentStates:
             UnstorableError: it is no dictionary of JSON, holds a NUL, or a value is too large.
         """
         name = checked_name(agent_id, "an agent's id")
-        if isinstance(expected_version, bool) or not isinstance(expected_version, int) or expected_version < 0:
+        if type(expected_version) is not int or expected_version < 0:
             raise UnstorableError(f"the expected version must be a number from 0 on, not {expected_version!r}")
         packed = _Packed(state, f"the state of the agent {agent_id!r}", self._max_value_bytes)
         await self._statements.write(

@@ -45,9 +45,9 @@ async def test_a_version_that_somebody_else_saved_is_refused(state: AgentState) 
 
 async def test_the_same_save_twice_is_one(db: outlive.Cluster) -> None:
     """What a retry after a lost answer says again is no conflict."""
-    attempt, nothing = uuid4(), ([], [], [], [], [], [])
+    nothing: list[list[Any]] = [[]] * 6
+    args: list[Any] = ["said-twice", 0, uuid4(), "{}", [], *nothing]
     for _ in range(2):
-        args = ("said-twice", 0, attempt, "{}", [], *nothing)
         assert await db.fetchval(queries("agent_states")["save"], *args) == 1
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from outlive.adapters.langgraph.images import Image
+from outlive.adapters.langgraph.images import Image, Images
 from outlive.stores.graphs import Place
 from outlive.stores.plan.sharing import Chain, Element, Leaf
 
@@ -25,34 +25,30 @@ MAX_STORED = 65_536
 
 @dataclass(slots=True)
 class Held:
-    """An element of a list: what it is stored as, and how to have its value without the database."""
+    """An element of a list: what it is stored as, and how to have its value without the database: either way."""
 
     element: Element
     leaf: Leaf | None
-    written: Image | None = None
-    """The state of the value that was serialized."""
     read: Image | None = None
-    """The state of the value that came of it."""
-
-    def is_of(self, image: Image) -> bool:
-        """Whether a value of this state is stored as this element."""
-        return (self.written is not None and image.shows(self.written)) or (
-            self.read is not None and image.shows(self.read)
-        )
+    """The image of the value that came of it."""
 
     @property
     def size_bytes(self) -> int:
         """What it takes to remember it, about."""
-        images = sum(len(each.state) for each in (self.written, self.read) if each is not None)
-        return 200 + images + (0 if self.leaf is None else len(self.leaf.content))
+        return (
+            500
+            + (0 if self.leaf is None else len(self.leaf.content))
+            + (0 if self.read is None else len(self.read.state))
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class KnownList:
-    """A list as it is stored, element by element."""
+    """A list as it is stored, element by element, and the images of the values that it was written or read as."""
 
     chain: Chain
     held: list[Held]
+    images: Images
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from outlive.adapters.langgraph.images import Image, image
+from outlive.adapters.langgraph.images import Image, Images, image
 from outlive.adapters.langgraph.memory import Held, KnownList
 from outlive.errors import UnstorableError
 from outlive.stores.objects import Parcel
@@ -87,13 +87,25 @@ class Packing:
                 return self._leaf(value, path)
             return {"items": [self._placed(leaf) for leaf in leaves]}
         before = self._known.get(path)
-        held = self._held(value, before, path)
-        common = _common(held, before)
+        length = 0 if before is None else len(before.held)
+        count = length if before is not None and before.images.are_of(value[:length]) else 0
+        images = [image(each) for each in value[count:]]
+        if count:
+            # A list that grows is compared again and again; one that is new as a whole may be seen once.
+            for seen in images:
+                if seen is not None:
+                    seen.lay_out()
+        held = [] if before is None else before.held[:count]
+        # Where nothing was taken away, what follows is new; else it may have stood elsewhere.
+        held += self._held(value[count:], images, None if count else before, path)
+        common = _common(held, before, count)
         chain, pieces = linked([each.element for each in held], None if before is None else before.chain, common)
-        lengths = {} if before is None else before.chain.lengths()
+        stored = {} if before is None else before.chain.lengths()
+        leaves_of = {each.element: each.leaf for each in held[common - common % chain.stride :]}
         for piece in pieces:
-            self._carry(piece, lengths, {each.element: each.leaf for each in held[common - common % chain.stride :]})
-        self.lists[path] = KnownList(chain, held)
+            self._carry(piece, stored, leaves_of)
+        shown = (Images() if before is None else before.images).followed_by(count, images)
+        self.lists[path] = KnownList(chain, held, shown)
         return {"list": chain.tip.hex}
 
     def _carry(self, piece: Piece, stored: Mapping[UUID, int], leaves: Mapping[Any, Leaf | None]) -> None:
@@ -111,28 +123,17 @@ class Packing:
             else:
                 self.parcel.add(part, leaf, is_stored=self._is_stored)
 
-    def _held(self, value: list[Any], before: KnownList | None, path: str) -> list[Held]:
+    def _held(self, values: list[Any], images: list[Image | None], before: KnownList | None, path: str) -> list[Held]:
         """Each element, taken from the list before if its state is the same, else serialized."""
-        known = [] if before is None else before.held
-        moved: dict[bytes, Held] | None = None
+        known = {} if before is None else _by_state(before)
         held: list[Held] = []
-        for place, each in enumerate(value):
-            seen = image(each)
-            if seen is not None and place < len(known) and known[place].is_of(seen):
-                held.append(known[place])
-                continue
-            if seen is not None and known:
-                moved = _by_state(known) if moved is None else moved
-                found = moved.get(seen.state)
-                if found is not None and found.is_of(seen):
-                    held.append(found)
-                    continue
-            held.append(self._new(each, seen, path))
+        for value, seen in zip(values, images, strict=True):
+            image_of, found = known.get(seen.state, (None, None)) if seen is not None else (None, None)
+            if seen is None or image_of is None or found is None or not image_of.is_like(seen):
+                leaf = self._serialized(value, path)
+                found = Held(leaf if len(leaf.content) <= INLINE_BYTES else leaf.name, leaf)
+            held.append(found)
         return held
-
-    def _new(self, value: Any, seen: Image | None, path: str) -> Held:
-        leaf = self._serialized(value, path)
-        return Held(leaf if len(leaf.content) <= INLINE_BYTES else leaf.name, leaf, written=seen)
 
     def _serialized(self, value: Any, path: str) -> Leaf:
         try:
@@ -147,14 +148,15 @@ class Packing:
         return leaf
 
 
-def _common(held: list[Held], before: KnownList | None) -> int:
-    """How many elements two lists have in common at their beginning."""
+def _common(held: list[Held], before: KnownList | None, known: int) -> int:
+    """How many elements two lists have in common at their beginning; so many are known to be."""
     elements = () if before is None else before.chain.elements
-    for place, (mine, theirs) in enumerate(zip(held, elements, strict=False)):
-        if mine.element is not theirs and mine.element != theirs:
+    for place in range(known, min(len(held), len(elements))):
+        if held[place].element != elements[place]:
             return place
     return min(len(held), len(elements))
 
 
-def _by_state(known: list[Held]) -> dict[bytes, Held]:
-    return {each.state: held for held in known for each in (held.written, held.read) if each is not None}
+def _by_state(known: KnownList) -> dict[bytes, tuple[Image, Held]]:
+    pairs = zip(known.images.each, known.held, strict=True)
+    return {shown.state: (shown, held) for shown, held in pairs if shown is not None}

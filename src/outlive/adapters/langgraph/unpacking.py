@@ -10,7 +10,7 @@ from uuid import UUID
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from outlive.adapters.langgraph.images import image
+from outlive.adapters.langgraph.images import Images, image
 from outlive.adapters.langgraph.memory import Held, KnownList
 from outlive.stores.objects import Contents
 from outlive.stores.plan.sharing import Leaf, leaf_of, unlinked
@@ -60,19 +60,26 @@ class Unpacking:
         held = [] if before is None else before.held[:count]
         for element in islice(chain.elements, count, None):
             held.append(self._tails.get(element) or Held(element, self._leaf(element)))
-        self.lists[path] = KnownList(chain, held)
-        return [self._made(each) for each in held]
+        values = self._values(held)
+        images = Images() if before is None else before.images
+        read = [each.read for each in held]
+        same = images.settled(read[:count])
+        self.lists[path] = KnownList(chain, held, images.followed_by(same, read[same:]))
+        return values
 
     def _object(self, name: UUID) -> Any:
         held = self._tails.get(name)
-        return self._loaded(self._contents.leaves[name]) if held is None else self._made(held)
+        return self._loaded(self._contents.leaves[name]) if held is None else self._values([held])[0]
 
     def _leaf(self, element: UUID | Leaf) -> Leaf:
         return element if isinstance(element, Leaf) else self._contents.leaves[element]
 
-    def _made(self, held: Held) -> Any:
-        if held.read is not None:
-            return held.read.value()
+    def _values(self, held: list[Held]) -> list[Any]:
+        """New values of elements: loaded where there is no image of one yet."""
+        return [self._first(each) if each.read is None else each.read.made() for each in held]
+
+    def _first(self, held: Held) -> Any:
+        """The value of an element that was not loaded before, and its image from now on."""
         assert held.leaf is not None
         value = self._loaded(held.leaf)
         held.read = image(value)
