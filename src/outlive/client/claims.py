@@ -26,7 +26,7 @@ def new_key() -> UUID:
 
 
 async def begin(wire: Wire, message: str, key: Key | None) -> Done | None:
-    """Send a transaction's first message; what became of the key's request, if it was applied before.
+    """Send a transaction's first message, which claims the key; what became of its request, if it was applied before.
 
     Raises:
         KeyReusedError: the key was used for another request.
@@ -38,7 +38,7 @@ async def begin(wire: Wire, message: str, key: Key | None) -> Done | None:
         await wire.connection.execute(message)
         return None
     try:
-        tag = await wire.connection.execute(f"{message};{key.claim}")
+        tag = await wire.connection.execute(message)
     except asyncpg.PostgresError as error:
         await look_into(error, wire, key)
         raise

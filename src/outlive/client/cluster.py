@@ -21,6 +21,7 @@ from outlive.client import bare, options, receipts, running, statement
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
 from outlive.client import pooler as through_a_pooler
+from outlive.client.attempt import Terms
 from outlive.client.attempts import Attempts
 from outlive.client.claims import expire
 from outlive.client.nodes import Limits, Nodes
@@ -31,7 +32,7 @@ from outlive.client.plan.requests import NO_REQUEST, of_tenant, request_hash, st
 from outlive.client.plan.topology import Primary
 from outlive.client.session import Session
 from outlive.client.source import Source
-from outlive.client.transaction import Terms, Transaction
+from outlive.client.transaction import Transaction
 from outlive.client.transactions import Transactions
 from outlive.errors import ConfigurationError
 from outlive.model.deadline import Deadline

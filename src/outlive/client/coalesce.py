@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from outlive.client import batch, options
+from outlive.client.attempt import Terms
 from outlive.client.attempts import Attempts
 from outlive.client.claims import new_key
 from outlive.client.nodes import Nodes
 from outlive.client.plan.keys import Key
-from outlive.client.transaction import Terms
 from outlive.errors import CommitUnknownError, ConfigurationError, OutliveError, PoolTimeoutError
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Receipt

@@ -41,6 +41,8 @@ def diagnose(error: BaseException, phase: Phase, wire: Wire | None) -> AttemptFa
     match error:
         case AttemptError():
             return error.failure
+        case asyncpg.InvalidSQLStatementNameError() if phase is Phase.BEGIN:
+            return AttemptFailure(phase, FailureKind.CONFLICT, "its prepared statements were gone")
         case asyncpg.PostgresError() if kind := _kind_of(error, phase):
             return AttemptFailure(phase, *_blamed(wire, kind, _clause(error, phase)), sqlstate=error.sqlstate)
         case asyncpg.InternalClientError():

@@ -106,6 +106,13 @@ class Nodes:
         await self.monitor.stop()
         await asyncio.gather(*(pool.close() for pool in self.pools.values()))
 
+    def ready(self, *, synchronous: bool) -> Primary | None:
+        """The node that takes writes, if it is known and, where that is asked for, a standby confirms them."""
+        writable = self.monitor.view.writable
+        if not isinstance(writable, Primary) or self.monitor.stopped:
+            return None
+        return None if synchronous and not isinstance(writable.synchronous, InForce) else writable
+
     async def primary(self, deadline: Deadline) -> Primary:
         """The node that takes writes.
 
@@ -153,6 +160,10 @@ class Nodes:
                 if known.facts.address == route and known.facts.role is Role.STANDBY:
                     self.session.follow(Standby(route, known.visit))
         return route
+
+    def take(self, address: Address) -> Wire | None:
+        """A connection to a node that lies idle, to be given back with `release`."""
+        return None if self.monitor.stopped else self.pools[address].take()
 
     async def acquire(self, address: Address, deadline: Deadline) -> Wire:
         """A connection to a node, to be given back with `release`."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
 import asyncpg
 
+from outlive.client.alarm import Alarm
 from outlive.client.failures import AttemptError
 from outlive.client.plan import breaker
 from outlive.client.plan.breaker import Breaker
@@ -27,6 +29,14 @@ from outlive.telemetry.hooks import Hooks, tell
 MAX_WAITING = 10_000
 CLOSE_S = 2.0
 CIRCUIT_OPEN = "its circuit is open until it answers the watch"
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A caller who waits for a connection; None means that there is room to open one."""
+
+    served: asyncio.Future[Wire | None]
+    until: float
 
 
 class Pool:
@@ -57,7 +67,8 @@ class Pool:
         self._given_back = asyncio.Event()
         self._dialing = 0
         self._generation = 0
-        self._waiting: deque[asyncio.Future[Wire | None]] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        self._alarm = Alarm(self._overdue)
 
     @property
     def size(self) -> int:
@@ -69,6 +80,15 @@ class Pool:
         """Connections that are handed out or being opened."""
         return self.size - len(self._idle)
 
+    def take(self) -> Wire | None:
+        """A connection that lies idle, to be given back with `release`."""
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_open:
+                return wire
+            self._forget(wire)
+        return None
+
     async def acquire(self, deadline: Deadline) -> Wire:
         """A connection, to be given back with `release`.
 
@@ -77,7 +97,7 @@ class Pool:
             PoolTimeoutError: none became free before the deadline, or too many callers wait already.
         """
         while True:
-            wire = self._take_idle()
+            wire = self.take()
             if wire is None and self.size < self._max_size:
                 return await self._dial(deadline)
             wire = wire or await self._wait(deadline)
@@ -93,7 +113,7 @@ class Pool:
         if wire not in self._open:
             return
         if not wire.is_open:
-            self._open.discard(wire)
+            self._forget(wire)
             self._hand(None)
             return
         self.heard_at = monotonic()
@@ -109,7 +129,7 @@ class Pool:
         self._idle.clear()
         failure = AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, reason)
         while self._waiting:
-            waiter = self._waiting.popleft()
+            waiter = self._waiting.popleft().served
             if not waiter.done():
                 waiter.set_exception(AttemptError(failure))
 
@@ -128,15 +148,12 @@ class Pool:
         idle, self._idle = self._idle, deque()
         self._open.difference_update(idle)
         self.abort("the client was closed")
+        self._alarm.stop()
         await asyncio.gather(*(_close(wire) for wire in idle))
 
-    def _take_idle(self) -> Wire | None:
-        while self._idle:
-            wire = self._idle.pop()
-            if wire.is_open:
-                return wire
-            self._open.discard(wire)
-        return None
+    def _forget(self, wire: Wire) -> None:
+        self._open.discard(wire)
+        wire.alarm.stop()
 
     def heard(self, facts: NodeFacts) -> None:
         """The watch has heard the node: an open circuit may be tried once."""
@@ -193,17 +210,14 @@ class Pool:
         """The next connection given back, or None: there is room to open one."""
         if len(self._waiting) >= MAX_WAITING:
             raise PoolTimeoutError(f"{self.address}: {MAX_WAITING} callers wait for a connection already")
-        waiter: asyncio.Future[Wire | None] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline.at)
         self._waiting.append(waiter)
-        began_at, served = monotonic(), False
+        self._alarm.no_later(deadline.at)
+        began_at, served = monotonic() if self._hooks else 0.0, False
         try:
-            async with asyncio.timeout(deadline.remaining_s(monotonic())):
-                wire = await waiter
-        except BaseException as error:
+            wire = await waiter.served
+        except BaseException:
             self._leave(waiter)
-            if isinstance(error, TimeoutError):
-                held = f"all {self._max_size} connections stayed in use until the deadline"
-                raise PoolTimeoutError(f"{self.address}: {held}") from None
             raise
         else:
             served = True
@@ -212,12 +226,23 @@ class Pool:
             if self._hooks:
                 tell(self._hooks, PoolWaited(self.address, monotonic() - began_at, served))
 
-    def _leave(self, waiter: asyncio.Future[Wire | None]) -> None:
+    def _overdue(self) -> None:
+        """Send away the callers whose deadline came, and wait for the next deadline."""
+        now = monotonic()
+        for waiter in [waiter for waiter in self._waiting if waiter.until <= now]:
+            self._waiting.remove(waiter)
+            if not waiter.served.done():
+                held = f"all {self._max_size} connections stayed in use until the deadline"
+                waiter.served.set_exception(PoolTimeoutError(f"{self.address}: {held}"))
+        if self._waiting:
+            self._alarm.set(min(waiter.until for waiter in self._waiting))
+
+    def _leave(self, waiter: _Waiter) -> None:
         """Forget a waiter; what it was handed and can't take any more goes to the next."""
         if waiter in self._waiting:
             self._waiting.remove(waiter)
-        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            wire = waiter.result()
+        elif (served := waiter.served).done() and not served.cancelled() and served.exception() is None:
+            wire = served.result()
             if wire is None:
                 self._hand(None)
             else:
@@ -225,7 +250,7 @@ class Pool:
 
     def _hand(self, wire: Wire | None) -> bool:
         while self._waiting:
-            waiter = self._waiting.popleft()
+            waiter = self._waiting.popleft().served
             if not waiter.done():
                 waiter.set_result(wire)
                 return True
@@ -233,6 +258,7 @@ class Pool:
 
 
 async def _close(wire: Wire) -> None:
+    wire.alarm.stop()
     try:
         async with asyncio.timeout(CLOSE_S):
             await wire.connection.close()

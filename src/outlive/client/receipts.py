@@ -65,11 +65,15 @@ def receipts() -> Iterator[deque[Receipt]]:
         _gathering.reset(token)
 
 
-def gathered(receipt: Receipt) -> Receipt:
+def is_gathering() -> bool:
+    """Whether somebody gathers receipts here."""
+    return _gathering.get() is not None
+
+
+def gathered(receipt: Receipt) -> None:
     """Give the receipt to whoever gathers them here."""
     if (made := _gathering.get()) is not None:
         made.append(receipt)
-    return receipt
 
 
 async def locate(nodes: Nodes, receipt: Receipt, deadline: Deadline) -> Receipt:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar, cast
 
+from outlive.client.attempt import Terms
 from outlive.client.attempts import Attempts
 from outlive.client.nodes import Nodes
 from outlive.client.plan.keys import decode_result, encode_result
-from outlive.client.transaction import Terms, Transaction
+from outlive.client.transaction import Transaction
 from outlive.errors import ConfigurationError, TransactionError, UnavailableError
 from outlive.model.durability import Receipt
 from outlive.model.outcome import Outcome
@@ -77,9 +78,8 @@ async def run(
 
 
 async def _ended(tx: Transaction, applied: Transaction, on_receipt: Callable[[Receipt], object] | None) -> None:
-    assert tx.receipt is not None
-    if on_receipt is not None:
-        on_receipt(tx.receipt)
+    if on_receipt is not None and (receipt := tx.receipt) is not None:
+        on_receipt(receipt)
     await applied.committed()
 
 

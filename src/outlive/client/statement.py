@@ -14,12 +14,11 @@ from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import tenant_setting
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce
-from outlive.client.wire import CANCELLED, DEADLINE_CAME, Wire
+from outlive.client.wire import CANCELLED, Wire
 from outlive.model.deadline import Deadline
 from outlive.model.freshness import Freshness, Strong
 from outlive.model.outcome import Outcome
 from outlive.model.topology import Address
-from outlive.system import monotonic
 
 T = TypeVar("T")
 
@@ -132,7 +131,7 @@ def refuse_standby(wire: Wire) -> None:
 
 async def bounded(wire: Wire, call: Call[T], deadline: Deadline, phase: Phase) -> T:
     """Run one call on a connection that is cut when the deadline comes."""
-    timer = asyncio.get_running_loop().call_later(deadline.remaining_s(monotonic()), wire.cut, DEADLINE_CAME)
+    wire.alarm.set(deadline.at)
     try:
         result = await call(wire.connection)
     except asyncio.CancelledError:
@@ -140,7 +139,7 @@ async def bounded(wire: Wire, call: Call[T], deadline: Deadline, phase: Phase) -
         wire.cut(CANCELLED)
         raise
     finally:
-        timer.cancel()
+        wire.alarm.clear()
     if wire.unreplicated:
         raise AttemptError(AttemptFailure(phase, FailureKind.UNREPLICATED, UNREPLICATED))
     return result

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from typing import Self
 
+from outlive.client.attempt import Terms
 from outlive.client.attempts import Attempts
 from outlive.client.nodes import Nodes
-from outlive.client.transaction import Terms, Transaction
+from outlive.client.transaction import Transaction
 from outlive.errors import ConfigurationError
 from outlive.model.durability import Receipt
 
@@ -41,7 +42,7 @@ class Transactions:
         return self
 
     async def __anext__(self) -> Transaction:
-        if self._current is not None and self._current.receipt is not None:
+        if self._current is not None and self._current.is_committed:
             self.receipt = self._current.receipt
             raise StopAsyncIteration
         if self._current is not None and not self._current.entered:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -23,8 +22,10 @@ async def uninterrupted(coroutine: Coroutine[Any, None, T], interrupted: Callabl
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         while not waited_for.done():
-            with suppress(Exception, asyncio.CancelledError):  # the coroutine raises it at its next step
+            try:  # noqa: SIM105 - `suppress` takes a microsecond more
                 await _Deaf(waited_for, interrupted)
+            except (Exception, asyncio.CancelledError):  # noqa: S110 - the coroutine raises it at its next step
+                pass
 
 
 class _Deaf:
@@ -44,7 +45,8 @@ class _Deaf:
         self._interrupted = interrupted
 
     def __await__(self) -> Generator[_Deaf, None, None]:
-        yield self
+        # As good as a generator of our own, and quicker.
+        return iter((self,))  # type: ignore[return-value]
 
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context | None = None) -> None:
         self._future.add_done_callback(callback, context=context)

@@ -6,13 +6,15 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 
+from outlive.client.alarm import Alarm
 from outlive.client.dsn import Dsn
+from outlive.client.guards import Guards
 from outlive.client.plan.residue import RESET, Residue, residue
 from outlive.client.pooler import PoolerConnection
+from outlive.client.prepared import Prepared
 from outlive.model.topology import Address
 
 RESET_TIMEOUT_S = 2.0
@@ -84,17 +86,30 @@ class Wire:
     `residue` is the most that its statements may have left in its session.
     """
 
-    __slots__ = ("_pooler", "address", "connection", "cut_reason", "prepared", "residue", "unreplicated")
+    __slots__ = (
+        "_pooler",
+        "address",
+        "alarm",
+        "connection",
+        "cut_reason",
+        "guards",
+        "prepared",
+        "residue",
+        "unreplicated",
+    )
 
     def __init__(self, address: Address, connection: asyncpg.Connection, *, pooler: bool = False) -> None:
         self.address = address
         self.connection = connection
         self.residue = Residue.NONE
-        self.prepared: dict[str, Any] = {}
-        """What batches have prepared on it, by the statement's text, the oldest first."""
+        self.prepared: dict[str, Prepared] = {}
+        """What is prepared on it, by the statement's text, what was not used for longest first."""
+        self.guards = Guards()
         self._pooler = pooler
         self.unreplicated = False
         self.cut_reason: str | None = None
+        self.alarm = Alarm(self._overdue)
+        """Set to its user's deadline: it is cut then."""
         set_socket_options(connection)
         self.listen()
 
@@ -138,6 +153,7 @@ class Wire:
             await self.connection.reset()
             if not self._pooler:
                 await self.connection.execute(RESET)
+            self.guards.clear()
             self.residue = Residue.NONE
             self.listen()
 
@@ -145,7 +161,11 @@ class Wire:
         """Drop it at once: whoever waits on it fails now, and nothing is sent but the end of the session."""
         if self.cut_reason is None:
             self.cut_reason = reason
+        self.alarm.stop()
         self.connection.terminate()
+
+    def _overdue(self) -> None:
+        self.cut(DEADLINE_CAME)
 
     def _hear(self, _connection: object, message: asyncpg.PostgresLogMessage) -> None:
         # The routine's name, unlike the text, is the same in every language.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from random import Random
+from typing import Literal
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -140,6 +141,17 @@ async def test_a_batch_without_a_key_is_unknown_when_its_answer_is_lost(
     proxy.cut_commit("after", times=1)
     with pytest.raises(outlive.CommitUnknownError):
         await proxied.batch([(INSERT, [1, "a"])])
+
+
+@pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
+async def test_an_isolation_holds_on_a_new_connection_too(
+    ready: outlive.Cluster, servers: Servers, isolation: Literal["read_committed", "repeatable_read", "serializable"]
+) -> None:
+    """What the driver prepares before does not fix another one."""
+    level = "insert into entries select 1, current_setting('transaction_isolation')"
+    async with outlive.connect(servers.dsn()) as new:
+        await new.batch([level], isolation=isolation)
+    assert await entries(ready) == [(1, isolation.replace("_", " "))]
 
 
 async def test_a_key_is_one_batch(ready: outlive.Cluster) -> None:

@@ -15,6 +15,7 @@ INTERNAL = {
     "committed",
     "roll_back",
     "undo",
+    "is_committed",
     "is_open",
     "belongs_to",
     "entered",

@@ -26,8 +26,14 @@ def begin_message(
     synchronous_commit: str, timeline: Timeline, synchronous_names: str | None, isolation: Isolation | None
 ) -> str:
     """The message's text; `synchronous_names` is the setting that has to be in force, None for any."""
-    begin = f"BEGIN ISOLATION LEVEL {isolation.replace('_', ' ').upper()}" if isolation else "BEGIN"
-    return f"{begin};SET LOCAL synchronous_commit = {synchronous_commit};{fence(timeline, synchronous_names)}"
+    return f"{begin(synchronous_commit, isolation)};{fence(timeline, synchronous_names)}"
+
+
+@lru_cache(maxsize=64)
+def begin(synchronous_commit: str, isolation: Isolation | None) -> str:
+    """The message without its fence."""
+    level = f" ISOLATION LEVEL {isolation.replace('_', ' ').upper()}" if isolation else ""
+    return f"BEGIN{level};SET LOCAL synchronous_commit = {synchronous_commit}"
 
 
 def tenant_setting(tenant: str) -> str:
@@ -48,6 +54,7 @@ def quoted(text: str) -> str:
     return f"E'{escaped}'" if "\\" in text else f"'{escaped}'"
 
 
+@lru_cache(maxsize=64)
 def fence(timeline: Timeline, synchronous_names: str | None) -> str:
     """A query that gives 0 on the one primary that is meant, and fails with our words anywhere else."""
     segment = "pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())"

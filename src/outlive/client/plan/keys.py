@@ -19,10 +19,13 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
-from outlive.client.plan.begin import quoted
+from outlive.client.plan.begin import fence, quoted
 from outlive.errors import ConfigurationError, KeyExpiredError, UnstorableError
+from outlive.model.identifiers import uuid7
+from outlive.model.lsn import Timeline
 
 MAX_KEY_LENGTH = 500
 MAX_RESULT_BYTES = 8 * 1024 * 1024
@@ -34,6 +37,7 @@ CLAIMED = "INSERT 0 1"
 """The answer to a claim of a key that was free."""
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-?)[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{4}\1[0-9A-Fa-f]{12}")
+_JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _KEY_HINT = "It is a UUIDv7 (`outlive.new_key()`), or a string of your own of 1 to 500 characters."
 
 
@@ -52,13 +56,13 @@ class Key:
     @property
     def claim(self) -> str:
         """The statement that takes the key: its tag is `CLAIMED`, unless a committed request has it."""
-        return f"{self.claim_or_fail} ON CONFLICT DO NOTHING"
+        return f"INSERT INTO {self.table} (key, request) VALUES {self.constants} ON CONFLICT DO NOTHING"  # noqa: S608
 
     @property
-    def claim_or_fail(self) -> str:
-        """The statement that takes the key, or fails with 23505."""
-        request = quoted(f"\\x{self.request.hex()}")
-        return f"INSERT INTO {self.table} (key, request) VALUES ({quoted(str(self.value))}, {request})"  # noqa: S608
+    def constants(self) -> str:
+        """The key and its request as SQL has them."""
+        request = f"\\x{self.request.hex()}"
+        return f"({quoted(str(self.value))},{quoted(request)})"
 
     @property
     def find(self) -> str:
@@ -80,6 +84,21 @@ class Done:
     result: str | None
 
 
+@lru_cache(maxsize=64)
+def guarded_claim(
+    table: str, timeline: Timeline, synchronous_names: str | None, *, first: int = 1, yields: bool = False
+) -> str:
+    """The statement that takes a key and refuses as the fence does.
+
+    The key and its request are the parameters `first` and the one after it. A key that is taken fails with 23505, or
+    gives another tag than `CLAIMED` if the statement `yields`.
+    """
+    return (
+        f"INSERT INTO {table} (key, request) SELECT ${first}::{KEY_TYPES[table]}, ${first + 1}::pg_catalog.bytea "
+        f"WHERE ({fence(timeline, synchronous_names)}) = 0{' ON CONFLICT DO NOTHING' if yields else ''}"
+    )
+
+
 def checked_key(value: object) -> UUID | str:
     """A key as it is stored.
 
@@ -96,7 +115,7 @@ def checked_key(value: object) -> UUID | str:
 
 
 def _time_ordered(key: UUID) -> UUID:
-    if key.version != 7:
+    if key.int >> 76 & 0xF != 7 or key.int >> 62 & 0b11 != 0b10:  # version and variant, as the properties are slow
         raise ConfigurationError(
             f"the key {key} is a UUID of another version than 7",
             hint="Only version 7 begins with the time. Pass its text, `str(key)`, to use it as a string of your own.",
@@ -121,8 +140,7 @@ def made_at(key: UUID) -> datetime:
 
 def new_key(at: datetime, chance: int) -> UUID:
     """A UUIDv7 of the moment `at`; `chance` is 74 random bits."""
-    moment = int(at.timestamp() * 1000) & (2**48 - 1)
-    return UUID(int=moment << 80 | 7 << 76 | (chance >> 62 & 0xFFF) << 64 | 2 << 62 | chance & (2**62 - 1))
+    return uuid7(int(at.timestamp() * 1000), chance)
 
 
 def refusal(key: UUID, verdict: str) -> Exception:
@@ -146,7 +164,7 @@ def encode_result(result: object) -> str | None:
     if result is None:
         return None
     try:
-        text = json.dumps(result, allow_nan=False, separators=(",", ":"))
+        text = _JSON.encode(result)
     except (TypeError, ValueError, RecursionError) as error:
         raise UnstorableError(
             f"what a run with a key returns is stored as JSON: {error}",

@@ -66,9 +66,16 @@ def _numeric(value: object) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    if type(value) is not str or any("\ud800" <= character <= "\udfff" for character in value):
-        return None
-    return value
+    return value if type(value) is str and (value.isascii() or is_encodable(value)) else None
+
+
+def is_encodable(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in it, which UTF-8 has no place for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bytes(value: object) -> str | None:

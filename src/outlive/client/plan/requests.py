@@ -8,7 +8,6 @@ order of a dict's keys; a tuple is a list; 1, 1.0 and True are three different a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
@@ -30,18 +29,14 @@ def request_hash(fn: Callable[..., object], args: Sequence[object]) -> bytes:
         ConfigurationError: an argument is of a type that has no canonical form.
     """
     name, args = _named(fn, args)
-    return hashed(name, [_canonical(argument, f"argument {number}") for number, argument in enumerate(args, 1)])
+    listed = [_canonical(argument, f"argument {number}") for number, argument in enumerate(args, 1)]
+    return hashlib.sha256(_text(name) + _list(listed)).digest()
 
 
 def statements_hash(statements: Sequence[tuple[str, Sequence[object]]]) -> bytes:
     """The same for a batch of statements with their arguments."""
-    return hashed("batch", [[sql, _canonical(list(args), "an argument")] for sql, args in statements])
-
-
-def hashed(name: str, arguments: object) -> bytes:
-    """32 bytes of a name and canonical arguments."""
-    text = json.dumps([name, arguments], separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(text.encode()).digest()
+    listed = [_text(sql) + _canonical(args, "an argument") for sql, args in statements]
+    return hashlib.sha256(b"batch" + _list(listed)).digest()
 
 
 def _named(fn: Callable[..., object], args: Sequence[object]) -> tuple[str, Sequence[object]]:
@@ -50,28 +45,51 @@ def _named(fn: Callable[..., object], args: Sequence[object]) -> tuple[str, Sequ
     return getattr(fn, "__qualname__", None) or type(fn).__qualname__, args
 
 
-def _canonical(value: object, place: str) -> object:
+def _text(text: str) -> bytes:
+    # Its length goes first, so that what follows can't be taken for a part of it.
+    data = text.encode("utf-8", "surrogatepass")
+    return b"s%d:%b" % (len(data), data)
+
+
+def _list(items: Sequence[bytes]) -> bytes:
+    return b"l%d:%b" % (len(items), b"".join(items))
+
+
+def _typed(kind: str, content: bytes) -> bytes:
+    return b"t%b%b" % (_text(kind), content)
+
+
+def _canonical(value: object, place: str) -> bytes:
+    """Bytes that are another value's only if it is the same; none begin as another one's do."""
     match value:
-        case None | bool() | str():
-            return value
+        case str():
+            return _text(value)
+        case None | bool():
+            return b"c%b" % repr(value)[:1].encode()
         case Enum():
-            return {"enum": [type(value).__qualname__, value.name]}
+            return _typed("enum", _text(type(value).__qualname__) + _text(value.name))
         case int() | float() | Decimal() | UUID() | timedelta():
-            return {type(value).__name__: repr(value)}
+            return _typed(type(value).__name__, _text(repr(value)))
         case datetime() | date() | time():
-            return {type(value).__name__: value.isoformat()}
+            return _typed(type(value).__name__, _text(value.isoformat()))
         case bytes() | bytearray() | memoryview():
-            return {"bytes": bytes(value).hex()}
-        case Mapping():
-            items = [[_canonical(key, place), _canonical(inner, place)] for key, inner in value.items()]
-            return {"map": sorted(items, key=repr)}
+            return _typed("bytes", _text(bytes(value).hex()))
+        case _:
+            return _composed(value, place)
+
+
+def _composed(value: object, place: str) -> bytes:
+    match value:
         case list() | tuple():
-            return [_canonical(inner, place) for inner in value]
+            return _list([_canonical(inner, place) for inner in value])
+        case Mapping():
+            items = [_canonical(key, place) + _canonical(inner, place) for key, inner in value.items()]
+            return _typed("map", _list(sorted(items)))
         case set() | frozenset():
-            return {"set": sorted((_canonical(inner, place) for inner in value), key=repr)}
+            return _typed("set", _list(sorted(_canonical(inner, place) for inner in value)))
         case _ if is_dataclass(value) and not isinstance(value, type):
-            inner = {field.name: _canonical(getattr(value, field.name), place) for field in fields(value)}
-            return {type(value).__qualname__: inner}
+            inner = [_text(field.name) + _canonical(getattr(value, field.name), place) for field in fields(value)]
+            return _typed(type(value).__qualname__, _list(sorted(inner)))
         case _:
             raise ConfigurationError(
                 f"{place} is a {type(value).__name__}, which can't be told from another one by its content",

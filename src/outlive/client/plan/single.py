@@ -16,13 +16,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from outlive.client.plan.begin import fence
-from outlive.client.plan.keys import KEY_TYPES
+from outlive.client.plan.keys import guarded_claim
 from outlive.model.lsn import Timeline
 
 _PREFIXABLE = re.compile(r"\s*(insert|update|delete)\b", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def can_carry_a_key(sql: str) -> bool:
     """Whether a WITH can be put before the statement: it is a plain INSERT, UPDATE or DELETE."""
     return _PREFIXABLE.match(sql) is not None
@@ -31,10 +31,5 @@ def can_carry_a_key(sql: str) -> bool:
 @lru_cache(maxsize=256)
 def with_key(sql: str, parameters: int, table: str, timeline: Timeline, synchronous_names: str | None) -> str:
     """The statement together with the claim of a key: `parameters` of its own, then the key and its request."""
-    kind = KEY_TYPES[table]
-    claim = (
-        f"INSERT INTO {table} (key, request) "
-        f"SELECT ${parameters + 1}::{kind}, ${parameters + 2}::pg_catalog.bytea "
-        f"WHERE ({fence(timeline, synchronous_names)}) = 0"
-    )
+    claim = guarded_claim(table, timeline, synchronous_names, first=parameters + 1)
     return f'WITH "outlive claim" AS ({claim}) {sql}'
