@@ -17,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
+import distance
 from outlive.stores import migrate
 from outlive.testing import LocalCluster
 from peers import COUNTERS, PEERS, REFERENCE
@@ -26,13 +27,12 @@ from slices import Figure, Operation, compare
 TASKS = (1, 8, 32)
 OPERATIONS = ("select", "insert", "transaction", "batch", "append")
 DOCS = Path(__file__).parents[1] / "docs/explanation"
-MARKS = re.compile(r"(<!-- speed: .*? -->\n).*?(<!-- /speed -->)", re.DOTALL)
+MARKS = r"(<!-- {0}: .*? -->\n).*?(<!-- /{0} -->)"
 Results = dict[str, dict[int, dict[str, Figure]]]
 
 
 async def measure(dsn: str, rounds: int, tasks: tuple[int, ...]) -> Results:
     """Every operation with every number of tasks; peers that lack an operation are left out of it."""
-    await _prepare(dsn)
     results: Results = {}
     async with AsyncExitStack() as stack:
         peers = {name: await stack.enter_async_context(peer(dsn)) for name, peer in PEERS.items()}
@@ -88,9 +88,13 @@ def table(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _document(results: Results) -> None:
+def _document(results: Results, distances: distance.Distances) -> None:
     page = DOCS / "performance.md"
-    page.write_text(MARKS.sub(lambda marks: f"{marks[1]}{table(results)}{marks[2]}", page.read_text()))
+    text = page.read_text()
+    for name, content in (("speed", table(results)), ("distance", distance.table(distances))):
+        marks = re.compile(MARKS.format(name), re.DOTALL)
+        text = marks.sub(lambda found, content=content: f"{found[1]}{content}{found[2]}", text)  # type: ignore[misc]
+    page.write_text(text)
     draw(results, REFERENCE, DOCS / "client-speed.svg")
 
 
@@ -100,22 +104,27 @@ async def _main(arguments: argparse.Namespace) -> None:
         cluster = LocalCluster(Path(scratch) / "cluster")
         try:
             dsn = await cluster.start(lambda line: print(line, file=sys.stderr))
-            results = await measure(dsn, arguments.rounds, tuple(arguments.tasks))
+            await _prepare(dsn)
+            results = await measure(dsn, arguments.rounds, tuple(arguments.tasks)) if arguments.rounds else {}
+            distances = await distance.measure(dsn, arguments.round_trip_ms / 1000)
         finally:
             await cluster.stop()
     print(show(results))
+    print(f"\nwith a round trip of {arguments.round_trip_ms:g} ms\n{distance.table(distances)}")
     if arguments.json:
         plain = {name: {n: {p: asdict(f) for p, f in fs.items()} for n, fs in b.items()} for name, b in results.items()}
-        arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
+        far = {name: {p: asdict(trips) for p, trips in found.items()} for name, found in distances.items()}
+        arguments.json.write_text(json.dumps({"speed": plain, "distance": far}, indent=2) + "\n")
     if arguments.docs:
-        _document(results)
+        _document(results, distances)
     if arguments.svg:
         draw(results, REFERENCE, arguments.svg)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30, help="rounds of 0.1 s a contestant (default 30)")
+    parser.add_argument("--rounds", type=int, default=30, help="rounds of 0.1 s a contestant (default 30), 0 for none")
+    parser.add_argument("--round-trip-ms", type=float, default=4.0, help="of the network that is far away (default 4)")
     parser.add_argument("--tasks", type=int, nargs="+", default=list(TASKS), help="how many tasks at once")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--docs", action="store_true", help="write table and picture into the documentation")

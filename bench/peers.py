@@ -172,6 +172,7 @@ async def ours(dsn: str) -> AsyncIterator[Mapping[str, Operation]]:
     async with outlive.connect(dsn, pool_size=POOL_SIZE) as db, await db.writer("bench", ["payload"]) as writer:
         yield {
             "select": lambda: db.fetchval(SELECT),
+            "execute": lambda: db.execute(INSERT, PAYLOAD),
             "insert": lambda: db.batch([(INSERT, [PAYLOAD])], key=outlive.new_key()),
             "transaction": lambda: db.run(three, key=outlive.new_key()),
             "batch": batch,

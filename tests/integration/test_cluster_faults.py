@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import outlive
+from integration.client.waiting import until
 from integration.conftest import RunningCluster
 from outlive.client.transaction import Transaction
 from outlive.cluster.journal import Journal
 from outlive.testing import LocalCluster
 from require import require
+
+FAILSAFE = "failsafe mode is enabled and all members are accessible"
+STALLED_S = 1.0
+"""Longer than any write takes while a standby confirms it."""
 
 
 @dataclass
@@ -140,6 +145,53 @@ async def test_a_switchover_loses_nothing(whole_cluster: RunningCluster) -> None
         new = await whole_cluster.local.switchover()
         await written.grow(50, 30.0)
     assert new != old
+
+
+async def test_without_etcd_the_primary_goes_on(whole_cluster: RunningCluster) -> None:
+    """All of etcd stops: Patroni finds its members alive and keeps the primary, and no write fails or is lost."""
+    local = whole_cluster.local
+    async with load(whole_cluster.dsn) as written:
+        await written.grow(50, 20.0)
+        node = await local.primary()
+        log = local.directory.node(node).log("patroni")
+        said_before = log.read_text().count(FAILSAFE)
+        go_on = local.freeze_etcd()
+        try:
+            await until(lambda: log.read_text().count(FAILSAFE) > said_before, 30)
+            await written.grow(50, 10.0)
+        finally:
+            go_on()
+        await written.grow(50, 20.0)
+    assert await local.primary() == node
+
+
+async def test_one_standby_less_holds_nothing_up(whole_cluster: RunningCluster) -> None:
+    """The other one confirms, and nothing acknowledged is lost."""
+    async with load(whole_cluster.dsn) as written, frozen_standbys(whole_cluster.local, 1):
+        await written.grow(100, 20.0)
+
+
+async def test_without_standbys_nothing_is_acknowledged_until_one_is_back(whole_cluster: RunningCluster) -> None:
+    """Writes wait while both are gone, go on when they are back, and none of them fails or is lost."""
+    async with load(whole_cluster.dsn) as written:
+        await written.grow(50, 20.0)
+        async with frozen_standbys(whole_cluster.local, 2):
+            await until(lambda: time.monotonic() - written.acknowledged[-1][0] > STALLED_S, 20)
+        await written.grow(50, 30.0)
+    assert written.longest_gap_s() > STALLED_S
+
+
+@asynccontextmanager
+async def frozen_standbys(local: LocalCluster, count: int) -> AsyncIterator[None]:
+    """So many standbys stand still, Patroni and PostgreSQL, until the block ends."""
+    primary = await local.primary()
+    standbys = [node for node in local.nodes() if node != primary]
+    thaws = [local.freeze(node) for node in standbys[:count]]
+    try:
+        yield
+    finally:
+        for thaw in thaws:
+            thaw()
 
 
 def test_under_a_first_process_that_reaps_nothing(tmp_path: Path) -> None:

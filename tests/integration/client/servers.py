@@ -140,11 +140,15 @@ class Servers:
             return []
         return [postmaster, *_children(postmaster)] if Path(f"/proc/{postmaster}").exists() else []
 
-    async def sql(self, name: str, *statements: str) -> object:
-        """Run statements on one server as its superuser; the first value of the last one."""
-        connection = await asyncpg.connect(
+    async def session(self, name: str) -> asyncpg.Connection:
+        """A bare session on one server, as its superuser."""
+        return await asyncpg.connect(
             host="127.0.0.1", port=self.ports[name], user="postgres", password=PASSWORD, database="postgres", ssl=False
         )
+
+    async def sql(self, name: str, *statements: str) -> object:
+        """Run statements on one server as its superuser; the first value of the last one."""
+        connection = await self.session(name)
         try:
             for statement in statements[:-1]:
                 await connection.execute(statement)

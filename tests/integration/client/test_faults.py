@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -104,6 +104,32 @@ async def test_a_thawed_old_primary_gets_no_write(doomed: Servers) -> None:
     assert isinstance(old, int)
     assert isinstance(new, int)
     assert new >= old + 200 - 8
+
+
+async def test_a_session_open_on_an_old_primary_gets_no_acknowledgement(doomed: Servers) -> None:
+    """It was open before the freeze and writes after the thaw: its COMMIT waits for a standby that follows another."""
+    async with load_on(doomed, writers=1) as load:
+        old = await doomed.session("n1")
+        doomed.freeze("n1")
+        await doomed.fail_over()
+        await load.more(20)
+        doomed.thaw("n1")
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(_attempted(old, "insert into entries values (-1, 'zombie')"))
+            await until(lambda: _waits_for_a_standby(doomed), 20)
+            assert not writing.done()
+            old.terminate()
+        assert await load.db.fetchval("select count(*) from entries where id = -1", read="strong") == 0
+
+
+async def _attempted(session: asyncpg.Connection, sql: str) -> None:
+    with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        await session.execute(sql)
+
+
+async def _waits_for_a_standby(servers: Servers) -> bool:
+    waits = "select count(*) > 0 from pg_stat_activity where wait_event = 'SyncRep' and query like '%zombie%'"
+    return bool(await servers.sql("n1", waits))
 
 
 async def test_an_old_primary_refuses_a_transaction_that_knows_better(servers: Servers) -> None:
