@@ -17,7 +17,7 @@ from outlive.client.plan.keys import Done, Key, guarded_claim
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce, NotInForce
 from outlive.client.plan.topology import Primary
-from outlive.client.receipts import gathered, is_gathering
+from outlive.client.receipts import gathered, is_gathering, made
 from outlive.client.uninterrupted import uninterrupted
 from outlive.client.wire import CANCELLED, Wire
 from outlive.errors import ConfigurationError, TransactionError
@@ -66,7 +66,14 @@ class Attempt:
     def receipt(self) -> Receipt | None:
         """What the commit got; None before it."""
         if self._receipt is None and self._acknowledged_at is not None:
-            self._receipt = self._made(self._acknowledged_at)
+            assert self._primary is not None
+            self._receipt = made(
+                self._primary,
+                self._terms.durability,
+                self._attempts.number,
+                self._acknowledged_at,
+                replayed=self.done is not None,
+            )
         return self._receipt
 
     @property
@@ -233,21 +240,6 @@ class Attempt:
                 raise
         else:
             self._release(wire)
-
-    def _made(self, acknowledged_at: datetime) -> Receipt:
-        primary = self._primary
-        assert primary is not None
-        return Receipt(
-            durability=self._terms.durability,
-            node=str(primary.address),
-            timeline=primary.facts.timeline,
-            lsn=None,
-            synchronous_standbys=primary.synchronous.standbys if isinstance(primary.synchronous, InForce) else (),
-            attempts=self._attempts.number,
-            replayed=self.done is not None,
-            system_identifier=primary.facts.system_identifier,
-            acknowledged_at=acknowledged_at,
-        )
 
     def _held(self) -> Wire:
         if self._wire is None:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 import asyncpg
 
-from outlive.client import bare, options, receipts, running, statement
+from outlive.client import bare, locating, options, running, statement
 from outlive.client import dsn as dsns
 from outlive.client import linearizable as linearizables
 from outlive.client import pooler as through_a_pooler
@@ -385,7 +385,7 @@ class Cluster:
             NoPrimaryError: no primary on the receipt's timeline, or a later one, was found within `timeout` seconds.
         """
         deadline = Deadline.after(options.positive("timeout", timeout), monotonic())
-        return await receipts.locate(self._running(), receipt, deadline)
+        return await locating.locate(self._running(), receipt, deadline)
 
     async def expire_keys(self, keep: timedelta = KEEP_KEYS, *, timeout: float = DEFAULT_TIMEOUT_S) -> tuple[int, int]:
         """Forget keys older than `keep`: the days of UUIDv7 keys that were dropped, and the other keys deleted.

@@ -23,6 +23,8 @@ from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import FENCE, fence
 from outlive.client.plan.retry import Phase
 from outlive.client.plan.synchronous import InForce
+from outlive.client.plan.topology import Primary
+from outlive.client.receipts import gather_statement
 from outlive.client.transaction import Transaction
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Durability
@@ -76,13 +78,19 @@ async def _by_itself(
     waits = durability is Durability.CRITICAL
     strict = waits and not db._degraded  # noqa: SLF001
 
+    primary: Primary | None = None
+
     async def choose(deadline: Deadline) -> tuple[Address, statement.Call[list[asyncpg.Record]]]:
+        nonlocal primary
         primary = await (nodes.synchronous_primary(deadline) if strict else nodes.primary(deadline))
         names = primary.synchronous.names if waits and isinstance(primary.synchronous, InForce) else None
         text = fenced(sql, primary.facts.timeline, names)
         return primary.address, lambda connection: _execute(connection, text, args)
 
-    return await statement.repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
+    rows = await statement.repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
+    assert primary is not None
+    gather_statement(primary, durability, attempts.number)
+    return rows
 
 
 async def _execute(connection: asyncpg.Connection, text: str, args: tuple[object, ...]) -> list[asyncpg.Record]:

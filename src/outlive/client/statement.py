@@ -14,8 +14,11 @@ from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import tenant_setting
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.synchronous import InForce
+from outlive.client.plan.topology import Primary
+from outlive.client.receipts import gather_statement
 from outlive.client.wire import CANCELLED, Wire
 from outlive.model.deadline import Deadline
+from outlive.model.durability import Durability
 from outlive.model.freshness import Freshness, Strong
 from outlive.model.outcome import Outcome
 from outlive.model.topology import Address
@@ -46,11 +49,19 @@ async def ask(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str) -> T:
 async def execute(nodes: Nodes, attempts: Attempts, call: Call[T], sql: str, *, degraded: bool) -> T:
     """Run an autocommitted write on the primary; a lost answer is repeated only if the attempts are idempotent."""
 
+    primary: Primary | None = None
+
     async def choose(deadline: Deadline) -> tuple[Address, Call[T]]:
-        primary = await (nodes.primary(deadline) if degraded else nodes.synchronous_primary(deadline))
+        nonlocal primary
+        primary = nodes.ready(synchronous=not degraded)
+        if primary is None:
+            primary = await (nodes.primary(deadline) if degraded else nodes.synchronous_primary(deadline))
         return primary.address, call if isinstance(primary.synchronous, InForce) else _unreplicated(call)
 
-    return await repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
+    result = await repeat(nodes, attempts, choose, Phase.STATEMENT, sql)
+    assert primary is not None
+    gather_statement(primary, Durability.CRITICAL, attempts.number)
+    return result
 
 
 def for_tenant(call: Call[T], tenant: str) -> Call[T]:

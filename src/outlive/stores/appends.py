@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from outlive.client.receipts import gathered, receipts
+from outlive.model.durability import Receipt
 from outlive.stores.failures import refusal
 from outlive.stores.grouping import Grouping
 from outlive.stores.queries import queries
@@ -25,36 +27,47 @@ class Append:
     columns: TurnColumns
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The turns, and the receipt of the commit that they went with."""
+
+    turns: tuple[Turn, ...]
+    receipt: Receipt
+
+
 class Appends:
     """The appends of one client."""
 
     def __init__(self, statements: Statements) -> None:
         self._statements = statements
-        self._grouping = Grouping[Append, tuple[Turn, ...]](self._send)
+        self._grouping = Grouping[Append, _Kept](self._send)
 
     async def append(self, append: Append) -> tuple[Turn, ...]:
         """The turns as they are kept; refused alone, whatever it is sent together with."""
         self._statements.refuse_nesting()
         size_bytes = sum(map(len, append.columns.contents))
-        return await self._grouping.call(append.conversation, append, size_bytes, self._statements.timeout_s)
+        kept = await self._grouping.call(append.conversation, append, size_bytes, self._statements.timeout_s)
+        gathered(kept.receipt)
+        return kept.turns
 
-    async def _send(self, group: Sequence[Append]) -> list[tuple[Turn, ...] | Exception]:
+    async def _send(self, group: Sequence[Append]) -> list[_Kept | Exception]:
         places = [place for place, append in enumerate(group, 1) for _ in append.columns.ids]
         columns = [
             list(chain(*column)) for column in zip(*(append.columns.arguments() for append in group), strict=True)
         ]
-        rows = await self._statements.write_all(
-            queries("conversations")["append"],
-            [append.conversation for append in group],
-            [append.lease_token for append in group],
-            [append.lease_s for append in group],
-            places,
-            *columns,
-        )
-        return [_answer(append, row) for append, row in zip(group, rows, strict=True)]
+        with receipts() as made:
+            rows = await self._statements.write_all(
+                queries("conversations")["append"],
+                [append.conversation for append in group],
+                [append.lease_token for append in group],
+                [append.lease_s for append in group],
+                places,
+                *columns,
+            )
+        return [_answer(append, row, made[-1]) for append, row in zip(group, rows, strict=True)]
 
 
-def _answer(append: Append, row: Mapping[str, Any]) -> tuple[Turn, ...] | Exception:
+def _answer(append: Append, row: Mapping[str, Any], receipt: Receipt) -> _Kept | Exception:
     if row["refused"] is not None:
         return refusal(row["refused"], row["refusal"])
-    return append.columns.kept(row["positions"], row["created_at"])
+    return _Kept(append.columns.kept(row["positions"], row["created_at"]), receipt)

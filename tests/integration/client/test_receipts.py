@@ -89,17 +89,19 @@ async def test_after_a_failover_it_is_located_on_the_new_primary(doomed: Servers
 
 
 async def test_whatever_commits_within_is_gathered(db: outlive.Cluster) -> None:
-    """By `run`, a batch and a block, in order; nothing of what follows."""
+    """By `run`, a batch, a block and a single statement, in order; nothing of what follows."""
     with outlive.receipts() as made:
         await db.run(insert, 1)
         batched = await db.batch([(INSERT, [2])])
         async for tx in db.transaction(durability="regenerable"):
             async with tx:
                 await insert(tx, 3)
-    await db.run(insert, 4)
-    assert len(made) == 3
+        await db.execute(INSERT, 4)
+    await db.run(insert, 5)
+    assert len(made) == 4
     assert made[1] == batched
     assert made[2] == tx.receipt
+    assert made[3].synchronous_standbys
 
 
 async def test_a_row_of_a_writer_has_a_receipt_to_locate(db: outlive.Cluster) -> None:

@@ -40,6 +40,22 @@ async def test_each_append_has_its_own_result(state: AgentState, held: list[Conv
         assert [turn.position for turn in stored] == list(range(len(stored)))
 
 
+async def test_each_caller_has_the_receipt_of_its_commit(db: outlive.Cluster, held: list[Conversation]) -> None:
+    """Whatever its append was sent together with, and each other write of a store has one too."""
+
+    async def append(conversation: Conversation) -> list[outlive.Receipt]:
+        with outlive.receipts() as made:
+            await conversation.append("t1", "user", "x")
+            await conversation.checkpoint({"step": 1})
+        return list(made)
+
+    for receipts in await asyncio.gather(*(append(each) for each in held)):
+        assert len(receipts) == 2
+        for receipt in receipts:
+            assert receipt.synchronous_standbys
+            assert (await db.locate(receipt)).lsn is not None
+
+
 async def test_a_refused_one_fails_alone(state: AgentState, db: outlive.Cluster, held: list[Conversation]) -> None:
     """A stolen lease, a reused id, an unknown conversation and a released one: the rest is kept."""
     stolen, reused, unknown, released, *fine = held
