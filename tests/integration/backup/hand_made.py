@@ -15,14 +15,19 @@ from integration.client.servers import PASSWORD, Servers
 from outlive.backup import codec
 from outlive.backup.codec import Codec
 from outlive.backup.keys import Keyring
+from outlive.backup.layout import Kind
+from outlive.backup.manifest import BackupManifest, DatabaseCounts
 from outlive.backup.plan.archived import Archived, Piece, file_key, piece_key
 from outlive.backup.plan.lineage import ArchiveFacts, Coverage
 from outlive.backup.plan.recovery import BackupFacts, CatalogFacts, PointFacts
 from outlive.backup.restoring.material import Material, StoredBackup
+from outlive.backup.taking import counting
 from outlive.model.lsn import Lsn, Timeline
+from outlive.model.topology import Address
 from outlive.model.wal import TimelineSwitch, WalSegment, is_history, is_segment, parse_history
 from outlive.object_storage.store import ObjectStore
 from outlive.postgres import identity, programs
+from outlive.postgres.access import Access, Login
 
 PROGRAMS = programs.directory(None)
 
@@ -45,6 +50,7 @@ class HandMade:
     histories: dict[Timeline, tuple[TimelineSwitch, ...]] = field(default_factory=dict)
     points: dict[str, PointFacts] = field(default_factory=dict)
     covered: list[Coverage] = field(default_factory=list)
+    counts: dict[str, tuple[DatabaseCounts, ...]] = field(default_factory=dict)
     system_identifier: str = ""
 
     def material(self) -> Material:
@@ -67,6 +73,40 @@ class HandMade:
             archived=archived,
             system_identifier=self.system_identifier,
         )
+
+    def manifest(self, backup: str) -> BackupManifest:
+        """What a backup's manifest would say."""
+        facts = self.backups[backup]
+        return BackupManifest(
+            format=1,
+            id=backup,
+            kind=Kind.INCREMENTAL if facts.parent else Kind.FULL,
+            system_identifier=self.system_identifier,
+            postgres_version="18",
+            timeline=facts.timeline,
+            started_at=facts.finished_at,
+            finished_at=facts.finished_at,
+            from_node="n1",
+            from_role="primary",
+            objects=(),
+            segment_bytes=1 << 24,
+            outlive_version="0",
+            parent=facts.parent,
+            start_lsn=str(facts.start),
+            end_lsn=str(facts.end),
+            counts=self.counts.get(backup, ()),
+        )
+
+    async def count(self, servers: Servers, server: str, backup: str) -> None:
+        """Count the rows as it is done at a backup's end."""
+        access = Access(
+            (Address("127.0.0.1", servers.ports[server]),),
+            Login("postgres", PASSWORD),
+            Login("postgres", PASSWORD),
+            parameters=(("sslmode", "disable"),),
+        )
+        self.counts[backup] = await counting.count(access, access.addresses[0])
+        self.corrected(backup, finished_at=now())
 
     async def put(self, key: str, raw: bytes) -> None:
         """Store an object of ours."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from outlive.backup.plan.arrival import Arrival
 from outlive.backup.plan.failures import Failure, GaveUp
 from outlive.backup.plan.recovery import RecoveryPlan
 from outlive.backup.plan.recovery_settings import Settings
-from outlive.backup.plan.targets import Latest
+from outlive.backup.plan.targets import Latest, LsnTarget
 from outlive.backup.restoring.fetching import complaint, fetch, run
 from outlive.backup.restoring.material import Material, Phases, Progress, Tools
 from outlive.backup.restoring.server import PrivateServer, RecoveryGaveUpError, private_server
@@ -27,6 +27,7 @@ from outlive.model.lsn import Lsn, Timeline
 from outlive.postgres.identity import own
 
 AUTO_CONF = "postgresql.auto.conf"
+PAUSE_LIMIT_S = 3600.0
 _STATE = """
 select pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(), left(pg_walfile_name(pg_current_wal_lsn()), 8)
 """
@@ -41,11 +42,26 @@ class Recovered:
     settings: Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A place on the way at which recovery stands still and `look` is called."""
+
+    at: Lsn
+    look: Callable[[PrivateServer], Awaitable[None]]
+
+
 @asynccontextmanager
 async def recovered(
-    material: Material, plan: RecoveryPlan, workspace: Workspace, tools: Tools, phases: Phases
+    material: Material,
+    plan: RecoveryPlan,
+    workspace: Workspace,
+    tools: Tools,
+    phases: Phases,
+    pause: Pause | None = None,
 ) -> AsyncIterator[Recovered]:
     """Fetch, extract and recover; the server runs until the block ends.
+
+    `pause` is left out where the WAL ends before it.
 
     Raises:
         BackupError: it can't be done, and what is wrong: a damaged object, missing WAL, a full disk.
@@ -54,6 +70,8 @@ async def recovered(
     await fetch(material, plan, workspace, tools, phases)
     settings = await _prepare(workspace, tools)
     async with private_server(workspace, tools.programs, tools.major) as server, _wal(material, plan, server) as wal:
+        if pause is not None:
+            await _pause(plan, pause, server, wal, settings, phases)
         began = system.monotonic()
         arrival = await _replay(plan, server, wal, settings, tools)
         phases.replay_s += system.monotonic() - began
@@ -95,6 +113,26 @@ async def _wal(material: Material, plan: RecoveryPlan, server: PrivateServer) ->
         yield wal
     finally:
         await wal.stop()
+
+
+async def _pause(
+    plan: RecoveryPlan, pause: Pause, server: PrivateServer, wal: WalServer, settings: Settings, phases: Phases
+) -> None:
+    """Recover up to the pause, look, and stop the server: it goes on from there."""
+    began = system.monotonic()
+    until = recovery_settings.recovery(LsnTarget(pause.at), plan.timeline, restore_command(server.sockets / "wal"))
+    server.start({**settings, **until, "recovery_target_action": "pause", "hot_standby": "on", "fsync": "off"})
+    try:
+        await server.wait_until_paused(PAUSE_LIMIT_S)
+    except RecoveryGaveUpError as error:
+        if wal.error is not None:
+            raise wal.error from error
+        return
+    looked = system.monotonic()
+    phases.replay_s += looked - began
+    await pause.look(server)
+    phases.check_s += system.monotonic() - looked
+    await server.stop()
 
 
 async def _replay(

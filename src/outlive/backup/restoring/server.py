@@ -88,6 +88,31 @@ class PrivateServer:
                 raise BackupError(f"the server did not recover within {limit_s:.0f} s", hint="Raise --timeout.")
             await asyncio.sleep(_POLL_S)
 
+    async def wait_until_paused(self, limit_s: float) -> None:
+        """Return once its recovery stands still at its target.
+
+        Raises:
+            RecoveryGaveUpError: it ended instead.
+            BackupError: it did neither within `limit_s` seconds.
+        """
+        assert self._process is not None, "it was started"
+        until = system.monotonic() + limit_s
+        while not await self._is_paused():
+            if self._process.poll() is not None:
+                raise RecoveryGaveUpError(self.log_text())
+            if system.monotonic() > until:
+                raise BackupError(f"the server did not recover within {limit_s:.0f} s")
+            await asyncio.sleep(_POLL_S)
+
+    async def _is_paused(self) -> bool:
+        if postmaster.status(self.workspace.data) != postmaster.READY:
+            return False
+        connection = await self.connect()
+        try:
+            return bool(await connection.fetchval("SELECT pg_get_wal_replay_pause_state() = 'paused'"))
+        finally:
+            await connection.close()
+
     async def stop(self) -> None:
         """Stop it in order, and without waiting for it any longer if that takes too long; may be called twice."""
         process = self._process

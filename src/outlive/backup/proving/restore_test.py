@@ -1,0 +1,235 @@
+"""The restore test: a backup is restored on a server of its own, to an instant that nobody chose, and asked.
+
+    1  recover to the place in the WAL at which the rows were counted when the backup was taken, and count them again
+    2  go on to the instant
+    3  ask: no table or row lost altogether, references whole, the rules of the agent's state, a ledger's operations
+    4  pg_amcheck reads every table and index; the server is stopped, and pg_checksums reads every page
+
+pg_verifybackup has read every file before that. Neither the cluster nor its archive notices anything of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+from outlive import system
+from outlive.backup.manifest import BackupManifest, DatabaseCounts
+from outlive.backup.plan import verdict
+from outlive.backup.plan.arrival import Arrival
+from outlive.backup.plan.recovery import RecoveryPlan, Wish
+from outlive.backup.plan.targets import BackupEnd, LsnTarget, NameTarget, Target, TimeTarget
+from outlive.backup.plan.verdict import Databases, Operation, Rows
+from outlive.backup.proving import evidence as kept
+from outlive.backup.proving import pages, questions
+from outlive.backup.proving.evidence import FAILED, VERIFIED, Evidence
+from outlive.backup.restoring.material import Material, Phases, Report, Tools
+from outlive.backup.restoring.recovery import Pause, Recovered, recovered
+from outlive.backup.restoring.restore import chosen_tools, decided
+from outlive.backup.restoring.server import PrivateServer
+from outlive.backup.restoring.workspace import HOME, Workspace, claim
+from outlive.errors import BackupError, OutliveError
+from outlive.model.lsn import Lsn
+from outlive.postgres import identity
+from outlive.postgres.plan.identity import AsIs
+
+SCRATCH = "outlive-restore-test-"
+NEVER_SHOWN = 20
+"""Complaints that evidence lists; their number is always there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What a caller kept outside of the database, and the query for the ids of what is in it."""
+
+    database: str
+    query: str
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is to be tested; `at` None means a random instant. `scratch` is where, `limit_s` the longest it may take."""
+
+    backup: BackupManifest
+    at: datetime | None = None
+    limit_s: float | None = None
+    ledger: Ledger | None = None
+    scratch: Path | None = None
+    postgres_bin: Path | None = None
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What is known so far."""
+
+    checks: dict[str, int] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    plan: RecoveryPlan | None = None
+    arrival: Arrival | None = None
+    tables: int = 0
+    rows: int = 0
+    compared: bool = False
+
+    def take(self, check: str, complaints: list[str]) -> None:
+        """The result of one check."""
+        self.checks[check] = len(complaints)
+        self.complaints += complaints
+
+
+async def run(material: Material, test: Trial, report: Report = lambda _progress: None) -> Evidence:
+    """Restore the backup, ask, and keep what came of it as evidence, whether it is good or bad.
+
+    Raises:
+        ConfigurationError, ObjectStorageError: it could not be tested, which says nothing of the backup.
+    """
+    target, phases, findings = _target(material, test), Phases(), _Findings()
+    try:
+        plan = decided(material, Wish(target=target, backup=test.backup.id))
+        await _restore_and_ask(material, plan, test, report, phases, findings)
+    except BackupError as error:
+        findings.take(error.code, [str(error)])
+    if test.limit_s is not None and phases.total_s > test.limit_s:
+        findings.take("max_restore_time", [f"it took {phases.total_s:.1f} s, and may take {test.limit_s:.0f} s"])
+    return await kept.keep(material.store, _evidence(test, target, phases, findings))
+
+
+def _target(material: Material, test: Trial) -> Target:
+    if test.at is not None:
+        return TimeTarget(test.at)
+    last = max((each.at for each in material.facts.archive.covered), default=test.backup.finished_at)
+    seconds = (last - test.backup.finished_at).total_seconds()
+    if seconds <= 0:
+        return BackupEnd()
+    return TimeTarget(test.backup.finished_at + timedelta(seconds=system.chance.uniform(0, seconds)))
+
+
+@asynccontextmanager
+async def _scratch(test: Trial, tools: Tools) -> AsyncIterator[Workspace]:
+    """A directory for the test, removed afterwards; those that killed tests have left are removed first."""
+    parent = test.scratch or Path(tempfile.gettempdir())
+    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    await asyncio.to_thread(_clear_left, parent)
+    into = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
+    try:
+        who = await asyncio.to_thread(identity.decide, into, str(tools.programs))
+        with claim(into, who, "restore test") as workspace:
+            yield workspace
+    finally:
+        await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
+
+
+def _clear_left(parent: Path) -> None:
+    """Remove what killed tests have left; one that lives holds its lock, and one that just begins has none yet."""
+    for left in parent.glob(f"{SCRATCH}*/{HOME}"):
+        try:
+            with claim(left.parent, AsIs(), "restore test") as workspace:
+                workspace.clear()
+            left.parent.rmdir()
+        except (OutliveError, OSError):
+            continue
+
+
+async def _restore_and_ask(
+    material: Material, plan: RecoveryPlan, test: Trial, report: Report, phases: Phases, findings: _Findings
+) -> None:
+    tools = chosen_tools(material, plan, test.postgres_bin, report, scratch=True)
+    findings.plan = plan
+    pause = _comparison(test.backup, plan, findings)
+    async with (
+        _scratch(test, tools) as workspace,
+        recovered(material, plan, workspace, tools, phases, pause) as result,
+    ):
+        began = system.monotonic()
+        findings.arrival = result.arrival
+        await _ask(result, plan, test, findings)
+        findings.take("amcheck", await pages.amcheck(result.server, tools))
+        if await pages.have_checksums(result.server):
+            await result.server.stop()
+            findings.take("page_checksums", await pages.checksums(workspace, tools))
+        phases.check_s += system.monotonic() - began
+
+
+def _comparison(backup: BackupManifest, plan: RecoveryPlan, findings: _Findings) -> Pause | None:
+    """A pause where rows were counted; None where no single place has exactly those, or it isn't on the way."""
+    exact = [each for each in backup.counts if each.lsn == each.until_lsn]
+    late = isinstance(plan.target, TimeTarget) and plan.target.at < backup.finished_at
+    if not exact or not plan.wal or late:
+        return None
+    place = max(Lsn.parse(each.lsn) for each in exact)
+    counted_there = tuple(each for each in exact if Lsn.parse(each.lsn) == place)
+
+    async def look(server: PrivateServer) -> None:
+        findings.take("rows_as_counted", verdict.same(_rows(counted_there), _rows(await questions.count(server))))
+        findings.compared = True
+
+    return Pause(place, look)
+
+
+async def _ask(result: Recovered, plan: RecoveryPlan, test: Trial, findings: _Findings) -> None:
+    restored = _rows(await questions.count(result.server))
+    findings.tables = sum(len(each.tables) for each in restored.values())
+    findings.rows = sum(sum(each.tables.values()) for each in restored.values())
+    findings.take("not_empty", verdict.emptiness(_rows(test.backup.counts), restored))
+    for database in restored:
+        for name, complaints in (await questions.complaints(result.server, database)).items():
+            findings.take(f"{database}.{name}", complaints)
+    if test.ledger is not None:
+        until = plan.target.at if isinstance(plan.target, TimeTarget) else test.backup.finished_at
+        ledger = test.ledger
+        facts = await questions.ledger(result.server, ledger.database, ledger.query, ledger.operations, until)
+        findings.take("ledger", verdict.ledger_complaints(facts))
+
+
+def _rows(counts: tuple[DatabaseCounts, ...]) -> Databases:
+    return {
+        each.database: Rows({name: table.rows for name, table in each.tables.items() if table.exact}, each.digests)
+        for each in counts
+    }
+
+
+def _evidence(test: Trial, target: Target, phases: Phases, findings: _Findings) -> Evidence:
+    plan, arrival = findings.plan, findings.arrival
+    return Evidence(
+        status=FAILED if findings.complaints else VERIFIED,
+        at=system.now_utc(),
+        backup=test.backup.id,
+        chain=tuple(each.id for each in plan.chain) if plan else (),
+        target=_named(target),
+        timeline=plan.timeline if plan else None,
+        outlive_version=version("outlive"),
+        recovered_to=str(arrival.lsn) if arrival else None,
+        last_commit_at=arrival.last_commit_at if arrival else None,
+        seconds=_seconds(phases),
+        tables=findings.tables,
+        rows=findings.rows,
+        compared=findings.compared,
+        checks=findings.checks,
+        complaints=tuple(findings.complaints[:NEVER_SHOWN]),
+    )
+
+
+def _seconds(phases: Phases) -> dict[str, float]:
+    named = {"fetch": phases.fetch_s, "extract": phases.extract_s, "replay": phases.replay_s, "check": phases.check_s}
+    return {name: round(seconds, 3) for name, seconds in {**named, "total": phases.total_s}.items()}
+
+
+def _named(target: Target) -> str:
+    match target:
+        case TimeTarget(at):
+            return f"time {at.isoformat()}"
+        case LsnTarget(lsn):
+            return f"lsn {lsn}"
+        case NameTarget(name):
+            return f"name {name}"
+        case BackupEnd():
+            return "the backup itself"
+        case _:
+            return "latest"
