@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from outlive.cli import archiving, audit, backup, cluster, demo, migrate, policy, render, retention, state
+from outlive.cli import (
+    archiving,
+    audit,
+    backup,
+    cluster,
+    demo,
+    migrate,
+    policy,
+    render,
+    restore,
+    retention,
+    state,
+    verify,
+)
 
 app = typer.Typer(
     name="outlive",
@@ -27,6 +40,7 @@ for command in (
     cluster.supervise,
     migrate.migrate,
     demo.demo,
+    restore.restore,
 ):
     app.command()(command)
 backup.app.command()(archiving.enable)
@@ -35,6 +49,8 @@ backup.app.command()(retention.prune)
 backup.app.command()(retention.check)
 backup.app.command()(retention.keep)
 app.add_typer(backup.app, name="backup")
+backup.app.command()(verify.verify)
+backup.app.command()(verify.point)
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")

@@ -19,7 +19,8 @@ from outlive.backup.plan.verdict import Operation
 from outlive.backup.proving import evidence as kept
 from outlive.backup.proving import restore_test
 from outlive.backup.proving.evidence import FAILED, VERIFIED, Evidence
-from outlive.backup.proving.restore_test import Ledger, Trial
+from outlive.backup.proving.examination import Ledger
+from outlive.backup.proving.restore_test import Trial
 from outlive.errors import ConfigurationError
 from outlive.model.wal import WalSegment
 from outlive.object_storage.opening import open_store
@@ -187,7 +188,11 @@ def _doubled(taken: Taken, key: str) -> bytes:
             "is damaged, or not of this place",
             id="a flipped byte of the tar",
         ),
-        pytest.param(_stored(lambda taken, key: _flipped(taken.plain[key], 3000)), "damaged", id="a byte of the WAL"),
+        pytest.param(
+            _stored(lambda taken, key: _flipped(taken.plain[key], len(taken.plain[key]) - 40)),
+            "damaged",
+            id="a byte of the WAL",
+        ),
         pytest.param(_stored(lambda taken, key: taken.plain[key][:-9]), "it was cut short", id="a cut segment"),
         pytest.param(_stored(_doubled), "another segment's content", id="a doubled segment"),
         pytest.param(_stored(_foreign), "it belongs to the cluster", id="a foreign segment"),

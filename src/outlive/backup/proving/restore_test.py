@@ -15,23 +15,22 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 from outlive import system
-from outlive.backup.manifest import BackupManifest, DatabaseCounts
+from outlive.backup.manifest import BackupManifest
 from outlive.backup.plan import verdict
-from outlive.backup.plan.arrival import Arrival
 from outlive.backup.plan.recovery import RecoveryPlan, Wish
 from outlive.backup.plan.targets import BackupEnd, LsnTarget, NameTarget, Target, TimeTarget
-from outlive.backup.plan.verdict import Databases, Operation, Rows
 from outlive.backup.proving import evidence as kept
-from outlive.backup.proving import pages, questions
+from outlive.backup.proving import questions
 from outlive.backup.proving.evidence import FAILED, VERIFIED, Evidence
+from outlive.backup.proving.examination import Findings, Ledger, LedgerUntil, examine, rows
 from outlive.backup.restoring.material import Material, Phases, Report, Tools
-from outlive.backup.restoring.recovery import Pause, Recovered, recovered
+from outlive.backup.restoring.recovery import Pause, recovered
 from outlive.backup.restoring.restore import chosen_tools, decided
 from outlive.backup.restoring.server import PrivateServer
 from outlive.backup.restoring.workspace import HOME, Workspace, claim
@@ -46,15 +45,6 @@ NEVER_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """What a caller kept outside of the database, and the query for the ids of what is in it."""
-
-    database: str
-    query: str
-    operations: tuple[Operation, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What is to be tested; `at` None means a random instant. `scratch` is where, `limit_s` the longest it may take."""
 
@@ -66,31 +56,13 @@ class Trial:
     postgres_bin: Path | None = None
 
 
-@dataclass(slots=True)
-class _Findings:
-    """What is known so far."""
-
-    checks: dict[str, int] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
-    plan: RecoveryPlan | None = None
-    arrival: Arrival | None = None
-    tables: int = 0
-    rows: int = 0
-    compared: bool = False
-
-    def take(self, check: str, complaints: list[str]) -> None:
-        """The result of one check."""
-        self.checks[check] = len(complaints)
-        self.complaints += complaints
-
-
 async def run(material: Material, test: Trial, report: Report = lambda _progress: None) -> Evidence:
     """Restore the backup, ask, and keep what came of it as evidence, whether it is good or bad.
 
     Raises:
         ConfigurationError, ObjectStorageError: it could not be tested, which says nothing of the backup.
     """
-    target, phases, findings = _target(material, test), Phases(), _Findings()
+    target, phases, findings = _target(material, test), Phases(), Findings()
     try:
         plan = decided(material, Wish(target=target, backup=test.backup.id))
         await _restore_and_ask(material, plan, test, report, phases, findings)
@@ -138,7 +110,7 @@ def _clear_left(parent: Path) -> None:
 
 
 async def _restore_and_ask(
-    material: Material, plan: RecoveryPlan, test: Trial, report: Report, phases: Phases, findings: _Findings
+    material: Material, plan: RecoveryPlan, test: Trial, report: Report, phases: Phases, findings: Findings
 ) -> None:
     tools = chosen_tools(material, plan, test.postgres_bin, report, scratch=True)
     findings.plan = plan
@@ -148,16 +120,19 @@ async def _restore_and_ask(
         recovered(material, plan, workspace, tools, phases, pause) as result,
     ):
         began = system.monotonic()
-        findings.arrival = result.arrival
-        await _ask(result, plan, test, findings)
-        findings.take("amcheck", await pages.amcheck(result.server, tools))
-        if await pages.have_checksums(result.server):
-            await result.server.stop()
-            findings.take("page_checksums", await pages.checksums(workspace, tools))
+        findings.plan, findings.arrival = plan, result.arrival
+        await examine(result.server, tools, rows(test.backup.counts), findings, _until(test, plan))
         phases.check_s += system.monotonic() - began
 
 
-def _comparison(backup: BackupManifest, plan: RecoveryPlan, findings: _Findings) -> Pause | None:
+def _until(test: Trial, plan: RecoveryPlan) -> LedgerUntil | None:
+    if test.ledger is None:
+        return None
+    at = plan.target.at if isinstance(plan.target, TimeTarget) else test.backup.finished_at
+    return LedgerUntil(test.ledger, at)
+
+
+def _comparison(backup: BackupManifest, plan: RecoveryPlan, findings: Findings) -> Pause | None:
     """A pause where rows were counted; None where no single place has exactly those, or it isn't on the way."""
     exact = [each for each in backup.counts if each.lsn == each.until_lsn]
     late = isinstance(plan.target, TimeTarget) and plan.target.at < backup.finished_at
@@ -167,35 +142,13 @@ def _comparison(backup: BackupManifest, plan: RecoveryPlan, findings: _Findings)
     counted_there = tuple(each for each in exact if Lsn.parse(each.lsn) == place)
 
     async def look(server: PrivateServer) -> None:
-        findings.take("rows_as_counted", verdict.same(_rows(counted_there), _rows(await questions.count(server))))
+        findings.take("rows_as_counted", verdict.same(rows(counted_there), rows(await questions.count(server))))
         findings.compared = True
 
     return Pause(place, look)
 
 
-async def _ask(result: Recovered, plan: RecoveryPlan, test: Trial, findings: _Findings) -> None:
-    restored = _rows(await questions.count(result.server))
-    findings.tables = sum(len(each.tables) for each in restored.values())
-    findings.rows = sum(sum(each.tables.values()) for each in restored.values())
-    findings.take("not_empty", verdict.emptiness(_rows(test.backup.counts), restored))
-    for database in restored:
-        for name, complaints in (await questions.complaints(result.server, database)).items():
-            findings.take(f"{database}.{name}", complaints)
-    if test.ledger is not None:
-        until = plan.target.at if isinstance(plan.target, TimeTarget) else test.backup.finished_at
-        ledger = test.ledger
-        facts = await questions.ledger(result.server, ledger.database, ledger.query, ledger.operations, until)
-        findings.take("ledger", verdict.ledger_complaints(facts))
-
-
-def _rows(counts: tuple[DatabaseCounts, ...]) -> Databases:
-    return {
-        each.database: Rows({name: table.rows for name, table in each.tables.items() if table.exact}, each.digests)
-        for each in counts
-    }
-
-
-def _evidence(test: Trial, target: Target, phases: Phases, findings: _Findings) -> Evidence:
+def _evidence(test: Trial, target: Target, phases: Phases, findings: Findings) -> Evidence:
     plan, arrival = findings.plan, findings.arrival
     return Evidence(
         status=FAILED if findings.complaints else VERIFIED,

@@ -107,11 +107,14 @@ class PrivateServer:
     async def _is_paused(self) -> bool:
         if postmaster.status(self.workspace.data) != postmaster.READY:
             return False
-        connection = await self.connect()
         try:
-            return bool(await connection.fetchval("SELECT pg_get_wal_replay_pause_state() = 'paused'"))
-        finally:
-            await connection.close()
+            connection = await self.connect()
+            try:
+                return bool(await connection.fetchval("SELECT pg_get_wal_replay_pause_state() = 'paused'"))
+            finally:
+                connection.terminate()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False  # it is ending, which the caller sees by its process
 
     async def stop(self) -> None:
         """Stop it in order, and without waiting for it any longer if that takes too long; may be called twice."""
