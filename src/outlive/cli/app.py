@@ -10,6 +10,7 @@ from outlive.cli import (
     backup,
     cluster,
     demo,
+    events,
     migrate,
     policy,
     render,
@@ -55,3 +56,4 @@ app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")
 state.app.add_typer(audit.app, name="audit")
+state.app.add_typer(events.app, name="events")

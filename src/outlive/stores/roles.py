@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any, assert_never
 
 from outlive.client.cluster import Cluster, connect
 from outlive.client.transaction import Transaction
@@ -64,5 +64,7 @@ async def _ensure(tx: Transaction) -> tuple[str, ...]:
 async def _facts(tx: Transaction) -> RoleFacts:
     row = await tx.fetchrow(queries("roles")["facts"], list(ROLES))
     assert row is not None, "the current role is a role"
-    facts = dict(row)
-    return RoleFacts(**facts | {"known": frozenset(facts["known"]), "watching": frozenset(facts["watching"])})
+    facts: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, list) else value for name, value in row.items()
+    }
+    return RoleFacts(**facts)

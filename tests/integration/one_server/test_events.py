@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -193,3 +196,19 @@ async def test_bad_events_are_refused_where_they_are_made(state: AgentState) -> 
     assert buffer.counts.recorded == 0
     with pytest.raises(ConfigurationError, match="batch"):
         state.events.buffer(BufferLimits(batch=0))
+
+
+async def test_the_command_counts_and_drops(state: AgentState, database: str) -> None:
+    """What was counted within a time, and what was too old to be kept."""
+    old = datetime.now(UTC) - timedelta(days=100)
+    await state.events.append([state.events.new("asked for"), state.events.new("asked for", at=old)])
+
+    async def outlive_state(*arguments: str) -> dict[str, int]:
+        line = [sys.executable, "-m", "outlive.cli.main", "state", "events", *arguments, "--dsn", database, "--json"]
+        done = await asyncio.to_thread(subprocess.run, line, capture_output=True, timeout=60, check=True)
+        return dict(json.loads(done.stdout))
+
+    assert (await outlive_state("count", "--since", "1h"))["asked for"] == 1
+    assert (await outlive_state("count", "--since", "200d"))["asked for"] == 2
+    assert (await outlive_state("maintain", "--keep", "90d"))["events_deleted"] == 1
+    assert (await state.events.count())["asked for"] == 1

@@ -101,13 +101,28 @@ async def test_the_reader_reads(login: Login) -> None:
 
 
 async def test_the_monitor_sees_how_much_and_not_what(login: Login) -> None:
-    """Sizes and estimates of every table; no row of any."""
-    async with login("outlive_monitor") as db:
+    """Sizes and estimates of every table; no row of any, and no text of anybody's statement."""
+    texts = "select count(*) from pg_stat_activity where usename <> current_user and query not like '<insufficient%'"
+    async with login("outlive_app"), login("outlive_monitor") as db:
         rows = await db.fetch("select name, bytes from outlive.statistics", read="strong")
         assert {"turns", "conversations", "audit"} <= {row["name"] for row in rows}
         assert all(row["bytes"] >= 0 for row in rows)
         assert await db.fetchval("select max(version) from outlive.migrations", read="strong") > 0
+        assert await db.fetchval(f"{texts} and query <> ''", read="strong") == 0
         await _refused(db, "select * from outlive.turns", "select * from outlive.audit", "select * from outlive.events")
+
+
+async def test_a_superuser_locks_nobody_out(server: Servers) -> None:
+    """Made by a superuser, the roles let in who owned the schema before."""
+    name = "owned_before"
+    await server.sql("n1", f"create role {name} login password 'p@ss/w:rd'", f"create database {name} owner {name}")
+    dsn = server.dsn(name, ("n1",), name)
+    await migrate(dsn)
+    made = await roles.ensure(server.dsn(names=("n1",), database=name))
+    assert f'GRANT outlive_owner TO "{name}"' in made
+    async with outlive.connect(dsn, degraded="allow") as db:
+        await use_everything(db)
+        await AgentState(db).events.maintain()
 
 
 async def test_the_former_owner_goes_on_as_before(granted: str) -> None:

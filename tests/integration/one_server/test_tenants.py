@@ -18,7 +18,7 @@ from integration.client.servers import Servers
 from integration.one_server.using import use_everything
 from outlive.errors import ConfigurationError, KeyReusedError, NotFoundError, StateError
 from outlive.model.freshness import FreshnessName
-from outlive.stores import AgentState, NewDocument, migrate, tenants
+from outlive.stores import AgentState, NewDocument, migrate, roles, tenants
 
 TABLES = "select id::text as name, is_partition from outlive.tenant_tables()"
 
@@ -42,20 +42,34 @@ async def another(server: Servers) -> AsyncIterator[str]:
     await server.sql("n1", f"drop database {name} with (force)", f"drop role {name}")
 
 
-async def test_every_table_is_separated_or_exempt_with_a_reason(superuser: asyncpg.Connection) -> None:
-    """A new table in the schema is separated, or named in `outlive.tenant_exemptions`; no exemption is left over."""
+async def _neither_separated_nor_exempt(superuser: asyncpg.Connection) -> set[str]:
     rows = await superuser.fetch("""
-        select c.relname as name, coalesce(e.reason, '') as reason,
+        select coalesce(c.relname, e.name) as name, coalesce(e.reason, '') as reason, c.oid is null as stale,
             c.relrowsecurity and c.relforcerowsecurity and exists (
                 select from pg_policy p where p.polrelid = c.oid and p.polname = 'tenant'
             ) and exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant') as separate
-        from pg_class c
+        from (select * from pg_class where relnamespace = 'outlive'::regnamespace and relkind in ('r', 'p')) c
         join pg_class root on root.oid = coalesce(pg_partition_root(c.oid), c.oid)
         full join outlive.tenant_exemptions e on e.name = root.relname
-        where c.relnamespace is null or (c.relnamespace = 'outlive'::regnamespace and c.relkind in ('r', 'p'))
     """)
-    assert {row["name"] for row in rows if bool(row["reason"]) == bool(row["separate"])} == set()
     assert len(rows) > 20
+    return {row["name"] for row in rows if bool(row["reason"]) == bool(row["separate"]) or row["stale"]}
+
+
+async def test_every_table_is_separated_or_exempt_with_a_reason(superuser: asyncpg.Connection) -> None:
+    """A new table in the schema is separated, or named in `outlive.tenant_exemptions`; no exemption is left over."""
+    assert await _neither_separated_nor_exempt(superuser) == set()
+
+
+async def test_a_table_that_is_neither_is_found(superuser: asyncpg.Connection) -> None:
+    """The test above fails for a forgotten table, for one whose owner is excepted, and for a stale exemption."""
+    transaction = superuser.transaction()
+    await transaction.start()
+    await superuser.execute("create table outlive.forgotten (n int)")
+    await superuser.execute("alter table outlive.turns no force row level security")
+    await superuser.execute("insert into outlive.tenant_exemptions values ('gone', 'there is no such table')")
+    assert await _neither_separated_nor_exempt(superuser) == {"forgotten", "turns", "gone"}
+    await transaction.rollback()
 
 
 async def test_what_is_unique_is_unique_for_each_tenant(superuser: asyncpg.Connection) -> None:
@@ -216,6 +230,36 @@ async def test_a_table_that_was_forgotten_is_found(another: str, server: Servers
     connection = await asyncpg.connect(server.dsn(names=("n1",), database=name))
     assert await connection.fetchval("select count(*) from outlive.made_since") == 2
     await connection.close()
+
+
+async def test_a_migration_works_on_all_tenants(db: outlive.Cluster, superuser: asyncpg.Connection) -> None:
+    """It sees every row while it is at it; before and after, and in what it made, tenants are kept apart."""
+    for name in ("a", "b"):
+        await AgentState(db.as_tenant(name)).preferences.set("migrated", "key", name)
+    async for tx in db.transaction():
+        async with tx:
+            async with tenants.lifted(tx):
+                made = "create table outlive.made as select tenant, subject from outlive.preferences where subject = $1"
+                await tx.execute(made.replace("$1", "'migrated'"))
+            assert await tx.fetchval("select count(*) from outlive.made") == 0
+    assert await superuser.fetchval("select count(*) from outlive.made") == 2
+    assert await db.as_tenant("a").fetchval("select count(*) from outlive.made", read="strong") == 1
+    assert await _neither_separated_nor_exempt(superuser) == set()
+    await superuser.execute("drop table outlive.made")
+
+
+async def test_a_program_with_the_apps_rights_acts_for_tenants(another: str, server: Servers) -> None:
+    """Least privilege and tenants together: everything works, the partition of a new day too, and stays apart."""
+    name = urlsplit(another).path.lstrip("/")
+    await roles.ensure(server.dsn(names=("n1",), database=name))
+    await tenants.enable(another)
+    user = f"{name}_app"
+    await server.sql("n1", f"create role {user} login password 'p@ss/w:rd' in role outlive_app", "select 1")
+    async with outlive.connect(server.dsn(user, ("n1",), name), degraded="allow") as db:
+        await use_everything(db.as_tenant("a"), "of a")
+        await use_everything(db.as_tenant("b"), "of b")
+        assert await AgentState(db).events.count() == {}
+    await server.sql("n1", f"drop role {user}", "select 1")
 
 
 async def test_a_tenant_has_a_name(db: outlive.Cluster) -> None:

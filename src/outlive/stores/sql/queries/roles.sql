@@ -1,10 +1,18 @@
 -- name: facts
 -- Says who asks, what that role may do, and what there is.
-SELECT current_user::text AS user, r.rolsuper AS is_superuser, r.rolcreaterole AS may_create_roles,
+WITH users AS (
+    SELECT r.oid, r.rolname::text AS name, r.rolsuper OR EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS o WHERE o.rolname = 'outlive_owner' AND pg_has_role(r.oid, o.oid, 'MEMBER')
+    ) AS is_member
+    FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname = current_user
+        OR r.oid = (SELECT n.nspowner FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'outlive')
+)
+SELECT r.rolsuper OR r.rolcreaterole AS may_create_roles,
     pg_has_role('pg_monitor', 'MEMBER WITH ADMIN OPTION') AS may_grant_monitor,
     ARRAY(SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname = ANY ($1)) AS known,
-    EXISTS (SELECT FROM pg_catalog.pg_roles AS o WHERE o.rolname = 'outlive_owner' AND pg_has_role(o.oid, 'MEMBER'))
-        AS is_owner_member,
+    ARRAY(SELECT name FROM users) AS users,
+    ARRAY(SELECT name FROM users WHERE is_member) AS members,
     ARRAY(SELECT rolname::text FROM pg_catalog.pg_roles
           WHERE rolname = ANY ($1) AND pg_has_role(oid, 'pg_monitor', 'MEMBER')) AS watching
 FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user
