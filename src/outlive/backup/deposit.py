@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -63,13 +63,15 @@ class Deposit:
             return str(about[RAW_DIGEST])
         return hashlib.sha256(await self.read(key)).hexdigest()
 
-    async def put(self, key: str, raw: bytes, digest: str) -> bool:
+    async def put(self, key: str, raw: bytes, digest: str, proved_at: datetime | None = None) -> bool:
         """Make the file durable; False if it was there already, by another node or by a put whose answer was lost.
+
+        What was acknowledged before `proved_at` lies before the end of the file.
 
         Raises:
             BackupError: it is there with other content.
         """
-        stored = await self._encode(key, raw, {RAW_DIGEST: digest})
+        stored = await self._encode(key, raw, {RAW_DIGEST: digest} | _proof(proved_at))
         try:
             await self.store.put(key, stored, create=True)
         except ObjectExistsError:
@@ -79,8 +81,7 @@ class Deposit:
 
     async def put_piece(self, piece: Piece, raw: bytes, proved_at: datetime | None) -> None:
         """Make a piece durable. One of the same name has the same bytes: only one primary writes a timeline."""
-        about = {} if proved_at is None else {PROVED_AT: proved_at.isoformat()}
-        key = piece_key(piece)
+        key, about = piece_key(piece), _proof(proved_at)
         try:
             await self.store.put(key, await self._encode(key, raw, about), create=True)
         except ObjectExistsError:
@@ -105,16 +106,12 @@ class Deposit:
         stored = await self.store.get(key)
         return await asyncio.to_thread(decode_bytes, stored, self.codec.keyring, key)
 
-    async def proved_at(self, pieces: Sequence[Piece]) -> datetime | None:
-        """The newest moment that the pieces prove, asked from the last one back."""
-        for piece in reversed(pieces):
-            about = await self._about(piece_key(piece))
-            if PROVED_AT in about:
-                return datetime.fromisoformat(str(about[PROVED_AT]))
-        return None
-
     async def _about(self, key: str) -> Mapping[str, str | int]:
         return peek(await self.store.get_range(key, 0, HEADER_READ_BYTES), key).about
 
     async def _encode(self, key: str, raw: bytes, about: Mapping[str, str | int]) -> bytes:
         return await asyncio.to_thread(encode_bytes, raw, self.codec, key, about)
+
+
+def _proof(proved_at: datetime | None) -> dict[str, str | int]:
+    return {} if proved_at is None else {PROVED_AT: proved_at.isoformat()}

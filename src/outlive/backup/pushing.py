@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from outlive import system
 from outlive.backup.archiver_log import ArchiverLog
@@ -50,7 +51,7 @@ class Pusher:
         self._under_way: dict[str, asyncio.Future[Outcome]] = {}
         self._durable: OrderedDict[str, FileIdentity] = OrderedDict()
         self.health: Health = Works()
-        self.leaves_to_primary = False
+        self.leaves_to_primary = True  # until the server is known to be the primary
 
     async def push(self, name: str) -> None:
         """Return once the file is durable.
@@ -124,7 +125,7 @@ class Pusher:
             await self._require_own(file)
             key = file_key(name)
             there = self.leaves_to_primary and await self._deposit.holds(key, file.digest)
-            put = not there and await self._deposit.put(key, file.raw, file.digest)
+            put = not there and await self._deposit.put(key, file.raw, file.digest, self._proved_at(file))
         self._remember(name, file.identity)
         self._log.archived(name, put=put)
         if is_segment(name) and (put or not self.leaves_to_primary):
@@ -142,6 +143,12 @@ class Pusher:
         if file.first_page is not None and self._system is None:
             await self._check_system(file.first_page.system_identifier)
             self._system = file.first_page.system_identifier
+
+    def _proved_at(self, file: WalFile) -> datetime | None:
+        """The primary's last write into the segment: nothing behind it was flushed by then, or acknowledged."""
+        if self.leaves_to_primary or not is_segment(file.name):
+            return None
+        return datetime.fromtimestamp(file.identity.modified_ns / 1e9, UTC)
 
     async def _tidy(self, name: str) -> None:
         """The segment is durable; that its pieces stay for now costs room, and nothing else."""

@@ -18,6 +18,7 @@ from outlive.cli import (
     retention,
     state,
     verify,
+    wal,
 )
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ backup.app.command()(retention.keep)
 app.add_typer(backup.app, name="backup")
 backup.app.command()(verify.verify)
 backup.app.command()(verify.point)
+app.add_typer(wal.app, name="wal")
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")
