@@ -100,6 +100,22 @@ def test_nothing_is_lost_when_the_primary_s_node_is_killed(whole_cluster: Runnin
     assert 0 < result["write_outage_s"] < 30
 
 
+def test_a_conversation_that_was_deleted_by_mistake_comes_back(tmp_path: Path) -> None:
+    """On a cluster of its own: the backup of before brings back, through the failover, all that was acknowledged."""
+    figures = tmp_path / "out.json"
+    arguments = ["--repeat", "3", "--llm-latency", "0.04", "--json", str(figures)]
+    done = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=240, env=scratch_env(tmp_path)
+    )
+    assert done.returncode == 0, done.stderr
+    assert "by mistake" in done.stderr
+    result = json.loads(figures.read_text())
+    assert result["verified"] is True
+    assert result["restore_s"] > 0
+    assert result["store_behind_s"] >= 0
+    assert left_in(tmp_path) == ["out.json"]
+
+
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 async def test_an_interrupted_demo_leaves_nothing_behind(
     cluster: RunningCluster, tmp_path: Path, ending: signal.Signals

@@ -18,10 +18,9 @@ from outlive.backup.codec import Codec
 from outlive.backup.keys import Keyring, load_keyring
 from outlive.cli.storage_options import STORAGE, STORAGE_OPTIONS
 from outlive.client import dsn as dsns
+from outlive.cluster import database as database_of_cluster
 from outlive.cluster.directory import ClusterDirectory
-from outlive.cluster.plan.patroni_config import REPLICATION, SUPERUSER
 from outlive.errors import ConfigurationError
-from outlive.model.topology import Address
 from outlive.object_storage.opening import open_store
 from outlive.object_storage.options import StoreOptions, read_options
 from outlive.object_storage.store import ObjectStore
@@ -96,19 +95,10 @@ def access(dsn: str | None, directory: Path, database: str | None = None) -> Acc
         ConfigurationError: there is neither.
     """
     if dsn is None and ClusterDirectory(directory).exists():
-        return _local(ClusterDirectory(directory), database)
+        return database_of_cluster.access(*ClusterDirectory(directory).load(), database)
     parsed = dsns.resolve(dsn)
     login = Login(parsed.user, parsed.password)
     return Access(parsed.hosts, login, login, database or parsed.database or "postgres", parsed.parameters)
-
-
-def _local(directory: ClusterDirectory, database: str | None) -> Access:
-    spec, secrets = directory.load()
-    addresses = tuple(Address(node.host, node.ports.postgres) for node in spec.data_nodes if node.ports.postgres)
-    return Access(
-        addresses, Login(SUPERUSER, secrets.superuser), Login(REPLICATION, secrets.replication),
-        database or spec.database,
-    )  # fmt: skip
 
 
 def _archive(directory: Path) -> _Archive | None:

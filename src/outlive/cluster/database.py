@@ -7,10 +7,12 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from outlive.cluster.plan.patroni_config import SUPERUSER
+from outlive.cluster.plan.patroni_config import REPLICATION, SUPERUSER
 from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.errors import ControlPlaneError
 from outlive.model.lsn import Lsn
+from outlive.model.topology import Address
+from outlive.postgres.access import Access, Login
 
 CONNECT_LIMIT_S = 10
 
@@ -42,6 +44,13 @@ def dsn(spec: ClusterSpec, secrets: Secrets) -> str:
     hosts = ",".join(f"{node.host}:{node.ports.postgres}" for node in spec.data_nodes)
     login, name = f"{quote(spec.app_user)}:{quote(secrets.app)}", quote(spec.database)
     return f"postgresql://{login}@{hosts}/{name}?target_session_attrs=primary&sslmode=disable"
+
+
+def access(spec: ClusterSpec, secrets: Secrets, database: str | None = None) -> Access:
+    """How the cluster's own superuser and its replication reach every data node."""
+    addresses = tuple(Address(node.host, node.ports.postgres) for node in spec.data_nodes if node.ports.postgres)
+    login, replication = Login(SUPERUSER, secrets.superuser), Login(REPLICATION, secrets.replication)
+    return Access(addresses, login, replication, database or spec.database)
 
 
 def pgpass(spec: ClusterSpec, secrets: Secrets) -> str:

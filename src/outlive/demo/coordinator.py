@@ -5,13 +5,14 @@
 3  hurt it in the middle       plan/acts.py says when
 4  wait until all is complete
 5  verify                      verification.py, and the checker in `outlive.history`
+6  undo a deletion             mishap.py, backups.py: restored from a backup that was taken before the work
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from outlive.client.cluster import Cluster
 from outlive.demo.crew import Crew
 from outlive.demo.environment import Environment, Fault, Injection
 from outlive.demo.ledger import ConversationCompleted, Ledger, LedgerReader
+from outlive.demo.mishap import undergo
 from outlive.demo.options import Options
 from outlive.demo.plan.acts import Act, Standing, next_act
 from outlive.demo.plan.outage import longest_gap_s
@@ -91,6 +93,8 @@ class Demo:
         write_transcripts(self.directory / "scripts", scripts)
         await AgentState(db).conversations.create([script.conversation for script in scripts])
         account = Account(LedgerReader(self.directory))
+        backups = self.environment.backups
+        backup = await backups.take() if backups is not None else None
         started_at = monotonic()
         async with (
             Prober(db, SCHEMA_PREFIX + run) as prober,
@@ -98,7 +102,12 @@ class Demo:
         ):
             await self._work(crew, prober, account, scripts)
         work_s = monotonic() - started_at
-        return await self._judge(db, prober, account, scripts, work_s)
+        report = await self._judge(db, prober, account, scripts, work_s)
+        if backups is None or backup is None or not report.ok:
+            return report
+        conversations = [script.conversation for script in scripts]
+        mishap = await undergo(db, backups, backup, account.operations, conversations, self.narrator.say)
+        return replace(report, mishap=mishap)
 
     async def _work(self, crew: Crew, prober: Prober, account: Account, scripts: Sequence[Script]) -> None:
         """Put the workers to work, hurt what is to be hurt, and wait until they are done or their time is over."""

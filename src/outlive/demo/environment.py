@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from outlive.demo.backups import Backups
 from outlive.errors import ConfigurationError
 
 
@@ -44,6 +45,11 @@ class Environment(Protocol):
         """
         ...
 
+    @property
+    def backups(self) -> Backups | None:
+        """The backups of a database that is the demo's own, to be asked for once it is started; None of any other."""
+        ...
+
     async def inject(self, fault: Fault) -> Injection:
         """Do `fault` to the node that is the primary now; returns as soon as it is done, not when it is healed."""
         ...
@@ -67,6 +73,11 @@ class GivenDatabase:
     async def start(self) -> str:
         """See `Environment`."""
         return self.dsn
+
+    @property
+    def backups(self) -> Backups | None:
+        """See `Environment`."""
+        return None
 
     def check(self, fault: Fault) -> None:
         """Refuse every fault: what the demo did not start it does not break.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from outlive import system
+from outlive.cluster.archiving import ArchiveWish
+from outlive.demo.backups import Backups
 from outlive.demo.environment import Fault, Injection
 from outlive.errors import ConfigurationError
 from outlive.testing import LocalCluster
@@ -25,7 +28,10 @@ class OwnCluster:
         if self._scratch:
             self._home.chmod(0o755)  # the cluster below it is closed to others, and may belong to another account
             self._home /= "cluster"
-        self._cluster = LocalCluster(self._home)
+        self._store = self._home.with_name("store")
+        # A cluster that is somebody's own is not told where to archive to.
+        archive = ArchiveWish(url=self._store.as_uri()) if self._scratch else None
+        self._cluster = LocalCluster(self._home, archive=archive)
         self._started = False
 
     @property
@@ -37,6 +43,13 @@ class OwnCluster:
         """See `Environment`."""
         self._started = not self._cluster.runs()
         return await self._cluster.start(self._report)
+
+    @property
+    def backups(self) -> Backups | None:
+        """See `Environment`."""
+        if not self._scratch:
+            return None
+        return Backups(self._cluster.directory, self._store.as_uri(), self._home.parent)
 
     async def inject(self, fault: Fault) -> Injection:
         """See `Environment`."""
@@ -60,5 +73,7 @@ class OwnCluster:
         if self._started:
             self._started = False
             await self._cluster.stop(destroy=self._scratch)
+            if self._scratch:
+                shutil.rmtree(self._store, ignore_errors=True)
         if self._scratch and self._home.parent.exists() and not any(self._home.parent.iterdir()):
             self._home.parent.rmdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from outlive.demo.environment import Fault, Injection
+from outlive.demo.mishap import Mishap
 from outlive.history import Verdict
 
 MAX_ANOMALIES_SHOWN = 10
@@ -29,11 +30,12 @@ class Report:
     injection: Injection | None
     worker_killed: str | None
     work_s: float
+    mishap: Mishap | None = None
 
     @property
     def ok(self) -> bool:
         """Whether every promise held, and the fault that was asked for came in time to try them."""
-        return self.verdict.ok and not self._spared
+        return self.verdict.ok and not self._spared and (self.mishap is None or self.mishap.verified)
 
     @property
     def _spared(self) -> bool:
@@ -52,13 +54,23 @@ class Report:
             "conversations_complete": verdict.conversations_complete,
             "llm_cost_usd": float(round(verdict.llm_cost_usd, 6)),
             "llm_cost_lost_usd": float(round(verdict.llm_cost_lost_usd, 6)),
+            **self._of_the_mishap(),
             "ok": self.ok,
+        }
+
+    def _of_the_mishap(self) -> dict[str, Any]:
+        if self.mishap is None:
+            return {}
+        return {
+            "store_behind_s": round(self.mishap.behind_s, 3),
+            "restore_s": self.mishap.restore_s,
+            "verified": self.mishap.verified,
         }
 
     def rows(self) -> list[tuple[str, str]]:
         """The table that a person reads."""
         verdict = self.verdict
-        return [
+        rows = [
             ("turns acknowledged", f"{verdict.acknowledged:,}"),
             ("lost", f"{verdict.lost}"),
             ("duplicated", f"{verdict.duplicated}"),
@@ -69,11 +81,19 @@ class Report:
             ("LLM dollars at stake", f"${verdict.llm_cost_usd:.4f}"),
             ("LLM dollars lost", f"${verdict.llm_cost_lost_usd:.4f}"),
         ]
+        if self.mishap is not None:
+            rows += [
+                ("the store was behind the last write by", f"{self.mishap.behind_s:.2f} s"),
+                ("restored to before a deletion, and checked, in", f"{self.mishap.restore_s:.1f} s"),
+                ("the backup is", self.mishap.evidence.status),
+            ]
+        return rows
 
     def notes(self) -> list[str]:
         """What else is to be said: first what is wrong, then what the figures mean."""
         anomalies = self.verdict.anomalies
         notes = [str(anomaly) for anomaly in anomalies[:MAX_ANOMALIES_SHOWN]]
+        notes += self.mishap.evidence.complaints if self.mishap is not None else ()
         if len(anomalies) > MAX_ANOMALIES_SHOWN:
             notes.append(f"and {len(anomalies) - MAX_ANOMALIES_SHOWN} anomalies more")
         if self._spared:
@@ -89,6 +109,8 @@ class Report:
         """The result in one sentence."""
         if self.ok:
             return "Every promise held: nothing acknowledged was lost, doubled or paid twice."
+        if self.mishap is not None and not self.mishap.verified:
+            return "A promise was broken: what was acknowledged did not come back from the backup."
         if not self.verdict.anomalies:
             reason = "the fault never came" if self._spared else "no work was acknowledged"
             return f"Nothing is proved: {reason}."

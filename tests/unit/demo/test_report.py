@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
+
+from outlive.backup.proving.evidence import FAILED, VERIFIED, Evidence
 from outlive.demo.environment import Fault
+from outlive.demo.mishap import Mishap
 from outlive.demo.report import Report, write_json
 from outlive.history import LostTurn, Verdict
+from outlive.model.lsn import Timeline
 
 CLEAN = Verdict(
     acknowledged=10,
@@ -64,3 +70,34 @@ def test_a_fault_that_came_too_late_is_admitted() -> None:
     assert not report.ok
     assert report.conclusion() == "Nothing is proved: the fault never came."
     assert any("before the fault could be injected" in note for note in notes)
+
+
+def test_a_backup_that_did_not_hold_turns_it_red() -> None:
+    """What the restore test complains of is said first, and the figures are there either way."""
+    evidence = Evidence(
+        status=FAILED,
+        at=datetime(2026, 11, 24, tzinfo=UTC),
+        backup="20261124T225000Z-full",
+        chain=("20261124T225000Z-full",),
+        target="latest",
+        timeline=Timeline(2),
+        outlive_version="0",
+        recovered_to="0/5000000",
+        last_commit_at=None,
+        seconds={"fetch": 1.0, "total": 9.25},
+        tables=3,
+        rows=10,
+        compared=True,
+        checks={"ledger": 1},
+        complaints=("1 of 10 acknowledged operations are missing: c turn-0",),
+    )
+    report = Report(CLEAN, 0.5, Fault.NONE, None, None, 1.0, Mishap("c", 0.31, evidence))
+    assert not report.ok
+    assert report.notes()[0] == "1 of 10 acknowledged operations are missing: c turn-0"
+    assert report.conclusion().startswith("A promise was broken")
+    figures = report.to_json()
+    assert (figures["store_behind_s"], figures["restore_s"], figures["verified"]) == (0.31, 9.25, False)
+    proven = replace(
+        report, mishap=Mishap("c", 0.31, msgspec.structs.replace(evidence, status=VERIFIED, complaints=()))
+    )
+    assert proven.ok
