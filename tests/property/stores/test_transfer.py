@@ -19,7 +19,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-MOMENTS = st.integers(0, 2**52)
+MOMENTS = st.integers(0, 2**52 - 1)
 COSTS = {"tokens": st.integers(0, 2**62), "dollars": st.decimals(0, 1000, places=4).map(str)}
 
 

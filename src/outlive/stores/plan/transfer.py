@@ -19,7 +19,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 FORMAT = 1
 SECTIONS = {"turn": "turns", "tool_call": "tool_calls", "checkpoint": "checkpoints"}
@@ -224,7 +224,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_moment(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**57
+    return _is_count(value) and cast("int", value) < 2**52  # the year 2112, until which a double holds microseconds
 
 
 def _is_object(value: object) -> bool:
