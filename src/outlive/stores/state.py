@@ -16,6 +16,7 @@ from outlive.stores.encoding import MAX_VALUE_BYTES
 from outlive.stores.events import Events
 from outlive.stores.graphs import Graphs
 from outlive.stores.histories import Histories
+from outlive.stores.items import Items
 from outlive.stores.llm_cache import CACHE_TIMEOUT_S, LlmCache
 from outlive.stores.preferences import Preferences
 from outlive.stores.shared import SharedConversations
@@ -58,6 +59,7 @@ class AgentState:
         self.graphs = Graphs(statements("checkpoints"), max_value_bytes)
         self.preferences = Preferences(statements("preferences"), max_value_bytes)
         self.llm_cache = LlmCache(statements("llm_cache", CACHE_TIMEOUT_S))
+        self.items = Items(statements("preferences"), max_value_bytes)
         self.checkpoints = AgentStates(statements("checkpoints"), max_value_bytes)
 
     async def save_agent_state(self, agent_id: str, state: Mapping[str, Any], expected_version: int) -> int:
