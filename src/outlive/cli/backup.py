@@ -92,7 +92,7 @@ def list_(
 
     where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
     catalog = await_or_exit(acts.catalog(where))
-    put_json(view.catalog_json(catalog)) if json else view.show_catalog(catalog)
+    put_json(view.catalog_json(catalog)) if json else put(view.catalog_text(catalog))
 
 
 @app.command()

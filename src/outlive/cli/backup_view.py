@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from outlive import system
 from outlive.backup.catalog import Catalog
@@ -15,6 +14,7 @@ from outlive.backup.taking.progress import Progress
 from outlive.backup.taking.request import Step
 
 LINE_EVERY_S = 5.0
+_COLUMNS = ("backup", "from", "timeline", "holds", "stored", "took", "encrypted", "verified", "kept")
 STEPS = {
     Step.CHOOSE: "choosing the server",
     Step.RESERVE: "reserving an ID",
@@ -102,22 +102,23 @@ def taken(manifest: BackupManifest) -> str:
     )
 
 
-def show_catalog(catalog: Catalog) -> None:
+def catalog_text(catalog: Catalog) -> str:
     """A table, and what is wrong under it."""
     if not catalog.backups and not catalog.unfinished and not catalog.damaged:
-        Console().print("There is no backup yet; `outlive backup create` takes one.")
-        return
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("backup", "from", "timeline", "holds", "stored", "took", "encrypted", "verified", "kept"):
-        grid.add_column(column, no_wrap=True)
-    for each in catalog.backups:
-        grid.add_row(*_cells(each, catalog))
-    console = Console()
-    console.print(grid)
-    for unfinished in catalog.unfinished:
-        console.print(f"{unfinished}: unfinished, no backup; it is being taken, or `outlive backup prune` removes it")
-    for damaged in catalog.damaged:
-        console.print(f"{damaged.key}: damaged: {damaged.reason}")
+        return "There is no backup yet; `outlive backup create` takes one."
+    lines = aligned([_COLUMNS, *(_cells(each, catalog) for each in catalog.backups)])
+    lines += [
+        f"{each}: unfinished, no backup; it is being taken, or `outlive backup prune` removes it"
+        for each in catalog.unfinished
+    ]
+    lines += [f"{each.key}: damaged: {each.reason}" for each in catalog.damaged]
+    return "\n".join(lines)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of equal length as lines, never cut, whatever the terminal's width."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def details(manifest: BackupManifest, catalog: Catalog) -> str:

@@ -23,6 +23,9 @@ _VARIABLES = {
     "krbsrvname": "PGKRBSRVNAME",
 }
 
+# What would lead elsewhere, and secrets that the program has no use for.
+_NOT_INHERITED = ("PGSERVICE", "PGHOST", "PGOPTIONS", "PGDATABASE", "OUTLIVE_", "AWS_", "GOOGLE_", "AZURE_")
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -51,10 +54,8 @@ def environment(access: Access, address: Address, login: Login, inherited: Mappi
 
     Source: PostgreSQL documentation, "Environment Variables".
     """
-    kept = {name: value for name, value in inherited.items() if not name.startswith(("PG", "OUTLIVE_", "AWS_"))}
-    passfile = inherited.get("PGPASSFILE")
+    kept = {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
     said = {
-        **({"PGPASSFILE": passfile} if passfile else {}),
         **{_VARIABLES[key]: value for key, value in access.parameters if key in _VARIABLES},
         "PGHOST": address.host,
         "PGPORT": str(address.port),
