@@ -21,6 +21,7 @@ from outlive.backup.proving import restore_test
 from outlive.backup.proving.evidence import FAILED, VERIFIED, Evidence
 from outlive.backup.proving.examination import Ledger
 from outlive.backup.proving.restore_test import Trial
+from outlive.backup.restoring.scratch import PREFIX
 from outlive.errors import ConfigurationError
 from outlive.model.wal import WalSegment
 from outlive.object_storage.opening import open_store
@@ -243,7 +244,7 @@ async def test_a_wrong_key_is_told_before_anything_is_tried(taken: Taken) -> Non
 
 async def test_nothing_is_left_of_a_test(taken: Taken, room: Path) -> None:
     """The scratch directory is empty after a test, and what a killed one has left is removed by the next."""
-    left = room / f"{restore_test.SCRATCH}left" / ".outlive-restore"
+    left = room / f"{PREFIX}left" / ".outlive-restore"
     left.mkdir(parents=True)
     (left / "marker.json").write_text('{"started_at": "", "source": ""}')
     await proved(taken, replace(taken.trial, scratch=room, ledger=None))

@@ -10,11 +10,6 @@ pg_verifybackup has read every file before that. Neither the cluster nor its arc
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -29,17 +24,14 @@ from outlive.backup.proving import evidence as kept
 from outlive.backup.proving import questions
 from outlive.backup.proving.evidence import FAILED, VERIFIED, Evidence
 from outlive.backup.proving.examination import Findings, Ledger, LedgerUntil, examine, rows
-from outlive.backup.restoring.material import Material, Phases, Report, Tools
+from outlive.backup.restoring.material import Material, Phases, Report
 from outlive.backup.restoring.recovery import Pause, recovered
 from outlive.backup.restoring.restore import chosen_tools, decided
+from outlive.backup.restoring.scratch import scratch_workspace
 from outlive.backup.restoring.server import PrivateServer
-from outlive.backup.restoring.workspace import HOME, Workspace, claim
-from outlive.errors import BackupError, OutliveError
+from outlive.errors import BackupError
 from outlive.model.lsn import Lsn
-from outlive.postgres import identity
-from outlive.postgres.plan.identity import AsIs
 
-SCRATCH = "outlive-restore-test-"
 NEVER_SHOWN = 20
 """Complaints that evidence lists; their number is always there."""
 
@@ -83,32 +75,6 @@ def _target(material: Material, test: Trial) -> Target:
     return TimeTarget(test.backup.finished_at + timedelta(seconds=system.chance.uniform(0, seconds)))
 
 
-@asynccontextmanager
-async def _scratch(test: Trial, tools: Tools) -> AsyncIterator[Workspace]:
-    """A directory for the test, removed afterwards; those that killed tests have left are removed first."""
-    parent = test.scratch or Path(tempfile.gettempdir())
-    parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    await asyncio.to_thread(_clear_left, parent)
-    into = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
-    try:
-        who = await asyncio.to_thread(identity.decide, into, str(tools.programs))
-        with claim(into, who, "restore test") as workspace:
-            yield workspace
-    finally:
-        await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
-
-
-def _clear_left(parent: Path) -> None:
-    """Remove what killed tests have left; one that lives holds its lock, and one that just begins has none yet."""
-    for left in parent.glob(f"{SCRATCH}*/{HOME}"):
-        try:
-            with claim(left.parent, AsIs(), "restore test") as workspace:
-                workspace.clear()
-            left.parent.rmdir()
-        except (OutliveError, OSError):
-            continue
-
-
 async def _restore_and_ask(
     material: Material, plan: RecoveryPlan, test: Trial, report: Report, phases: Phases, findings: Findings
 ) -> None:
@@ -116,7 +82,7 @@ async def _restore_and_ask(
     findings.plan = plan
     pause = _comparison(test.backup, plan, findings)
     async with (
-        _scratch(test, tools) as workspace,
+        scratch_workspace(test.scratch, tools.programs) as workspace,
         recovered(material, plan, workspace, tools, phases, pause) as result,
     ):
         began = system.monotonic()
