@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outlive.cli.storage_options import KeyFile, OptionsFile, PolicyFile, Storage
+from outlive.cli.storage_options import DsnOption, KeyFile, OptionsFile, PolicyFile, Storage
 from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json, say
 from outlive.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from outlive.backup.plan.recovery import Wish
     from outlive.backup.restoring.restore import Restored
-    from outlive.cli.storage import Place
 
 
 def restore(
-    into: Annotated[Path, typer.Option(help="The directory to restore into; empty or not there.")],
+    into: Annotated[Path | None, typer.Option(help="The directory to restore into; empty or not there.")] = None,
     backup: Annotated[str | None, typer.Option(help="The backup to begin with.", show_default="the best")] = None,
     to_time: Annotated[str | None, typer.Option(help="A moment with its offset: 2026-11-24T22:50:00Z.")] = None,
     to_lsn: Annotated[str | None, typer.Option(help="A position in the WAL: 16/B374D848.")] = None,
@@ -26,6 +25,12 @@ def restore(
     latest: Annotated[bool, typer.Option("--latest", help="All that is there; the default without --backup.")] = False,
     timeline: Annotated[int | None, typer.Option(min=1, help="End on this timeline.", show_default="newest")] = None,
     start: Annotated[bool, typer.Option("--start", help="Start it on a free port of this machine.")] = False,
+    as_cluster: Annotated[bool, typer.Option("--as-cluster", help="Make it a new cluster, and start it.")] = False,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of the new cluster.")] = 3,
+    conversation: Annotated[str | None, typer.Option(help="Bring back this one alone, beside the live one.")] = None,
+    new_id: Annotated[str | None, typer.Option(help="What to call it.", show_default="ID@MOMENT")] = None,
+    database: Annotated[str, typer.Option(help="The database that the conversation is in.")] = "agents",
+    dsn: DsnOption = None,
     replace: Annotated[Path | None, typer.Option(help="The same directory again: put aside what is in it.")] = None,
     postgres_bin: Annotated[Path | None, typer.Option(help="The directory of PostgreSQL's programs.")] = None,
     storage: Storage = None,
@@ -46,39 +51,39 @@ def restore(
       outlive restore --into ./data --to-time 2026-11-24T22:50:00Z
       outlive restore --into ./data --backup 20261124T020000Z-full
       outlive restore --into ./data --to-name before-migration
+      outlive restore --into ./cluster --as-cluster
+      outlive restore --conversation booking-7 --to-time 2026-11-24T22:50:00Z
     """
+    from outlive.cli import restore_acts, restore_view
+    from outlive.cli.backup_acts import interruptible
     from outlive.cli.storage import place
 
     wish = call_or_exit(
         lambda: _wish(backup, to_time, to_lsn, to_name, latest=latest, timeline=timeline),
     )
     where = call_or_exit(lambda: place(storage, storage_options, key_file, chosen_directory(directory), policy))
-    target = into.expanduser().absolute()
-    restored = await_or_exit(_restore(where, wish, target, replace and replace.expanduser().absolute(), postgres_bin))
-    port = await_or_exit(_serve(target, postgres_bin)) if start else None
-    _tell(restored, port, json=json)
+    if conversation is not None:
+        lost = restore_acts.lost(conversation, wish, database, new_id, postgres_bin)
+        back = await_or_exit(interruptible(restore_acts.bring_back(where, lost, dsn)))
+        put_json(restore_view.back_as_json(back)) if json else put(restore_view.back_as_text(back))
+        return
+    target = call_or_exit(lambda: _named(into))
+    if as_cluster:
+        restored, reach = await_or_exit(
+            interruptible(restore_acts.as_cluster(where, wish, target, nodes, postgres_bin))
+        )
+        _tell(restored, {"dsn": reach}, json=json)
+        return
+    named = replace and replace.expanduser().absolute()
+    restored = await_or_exit(interruptible(restore_acts.restore(where, wish, target, named, postgres_bin)))
+    port = await_or_exit(restore_acts.serve(target, postgres_bin)) if start else None
+    _tell(restored, {"port": port} if port else {}, json=json)
 
 
-async def _restore(where: Place, wish: Wish, into: Path, replace: Path | None, postgres_bin: Path | None) -> Restored:
-    from outlive.backup.observation import observe
-    from outlive.backup.restoring.restore import restore as run
-    from outlive.cli.restore_view import Teller
-
-    async with where.opened() as store:
-        catalog, material = await observe(store, where.keyring)
-        if wish.backup is not None:
-            catalog.find(wish.backup)
-        return await run(material, wish, into, postgres_bin=postgres_bin, replace=replace, report=Teller())
-
-
-async def _serve(data: Path, postgres_bin: Path | None) -> int:
-    from outlive.backup.restoring.serving import serve
-    from outlive.cluster import ports
-    from outlive.postgres import programs
-
-    port = ports.find(1)[0]
-    await serve(data, programs.directory(postgres_bin), port)
-    return port
+def _named(into: Path | None) -> Path:
+    if into is None:
+        raise ConfigurationError("no directory to restore into", hint="Name an empty one with --into.")
+    return into.expanduser().absolute()
 
 
 def _wish(
@@ -111,14 +116,16 @@ def _wish(
     return Wish(target=target, backup=named, timeline=Timeline(timeline) if timeline else None)
 
 
-def _tell(restored: Restored, port: int | None, *, json: bool) -> None:
+def _tell(restored: Restored, reach: dict[str, Any], *, json: bool) -> None:
     from outlive.cli import restore_view
 
     if json:
-        put_json(restore_view.as_json(restored) | ({"port": port} if port else {}))
+        put_json(restore_view.as_json(restored) | reach)
         return
     put(restore_view.as_text(restored))
-    if port:
-        put(f"psql -h 127.0.0.1 -p {port} -U postgres")
-        say(f"  It runs apart from any cluster; its roles and passwords are those of the backup. Stop it with\n"
-            f"  pg_ctl -D {restored.into} stop")  # fmt: skip
+    if "dsn" in reach:
+        put(reach["dsn"])
+    if "port" in reach:
+        put(f"psql -h 127.0.0.1 -p {reach['port']} -U postgres")
+        say("  It runs apart from any cluster; its roles and passwords are those of the backup. Stop it with")
+        say(f"  pg_ctl -D {restored.into} stop")

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from outlive import system
+from outlive.backup.restoring.conversation import BroughtBack
 from outlive.backup.restoring.material import Phases, Progress
 from outlive.backup.restoring.restore import Restored
 
@@ -72,3 +73,20 @@ def as_text(restored: Restored) -> str:
         f"(fetch {phases.fetch_s:.1f}, extract {phases.extract_s:.1f}, check {phases.check_s:.1f}, "
         f"replay {phases.replay_s:.1f}): recovered to {arrival.lsn}{last}"
     )
+
+
+def back_as_json(back: BroughtBack) -> dict[str, Any]:
+    """A conversation that was brought back, for a program."""
+    return {
+        "conversation": back.id,
+        "turns": back.turns,
+        "backup": back.plan.backup.id,
+        "recovered_to": str(back.arrival.lsn),
+        "last_commit_at": back.arrival.last_commit_at,
+        "phases": phases_as_json(back.phases),
+    }
+
+
+def back_as_text(back: BroughtBack) -> str:
+    """The same for a person."""
+    return f"{back.id}: {back.turns} turns, from {back.plan.backup.id} in {back.phases.total_s:.1f} s"

@@ -73,7 +73,6 @@ async def bring_back(
         recovered(material, plan, workspace, tools, phases) as result,
     ):
         packed = await _packed(result.server, lost)
-        packed.conversation["id"] = lost.id
         await AgentState(db).conversations.import_(packed_lines(packed))
         return BroughtBack(lost.id, len(packed.turns), plan, result.arrival, phases)
 
@@ -94,12 +93,12 @@ async def _packed(server: PrivateServer, lost: Lost) -> Packed:
         await connection.close()
     if not rows:
         raise NotFoundError(f"there was no conversation {lost.conversation!r} then", hint="Choose another moment.")
-    packed = Packed(0, msgspec.json.decode(rows[0]["body"]))
+    packed = Packed(0, {**msgspec.json.decode(rows[0]["body"]), "id": lost.id})
     for row in rows[1:]:
         packed.section(SECTIONS[row["kind"]]).append(msgspec.json.decode(row["body"]))
     return packed
 
 
 def moment(at: datetime) -> Wish:
-    """The wish for all that was committed at `at` or before."""
+    """The wish for all that was committed at `at` or before; it is aware."""
     return Wish(target=TimeTarget(at))

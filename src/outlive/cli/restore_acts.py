@@ -1,0 +1,79 @@
+"""What `outlive restore` does, once it is known from where and to which moment."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import outlive
+from outlive.backup.observation import observe
+from outlive.backup.plan.recovery import Wish
+from outlive.backup.restoring import conversation as conversations
+from outlive.backup.restoring import serving
+from outlive.backup.restoring.conversation import BroughtBack, Lost
+from outlive.backup.restoring.restore import BeforeHandingOver, Restored
+from outlive.backup.restoring.restore import restore as run
+from outlive.backup.restoring.server import PORT, PrivateServer
+from outlive.cli.restore_view import Teller
+from outlive.cli.storage import Place
+from outlive.cli.terminal import say
+from outlive.cluster import adoption, lifecycle, making, ports
+from outlive.cluster.directory import ClusterDirectory
+from outlive.postgres import programs
+
+RESTORED = "restored"
+"""Where the data lies within the new cluster's directory until its first node takes it over."""
+
+
+async def restore(
+    where: Place,
+    wish: Wish,
+    into: Path,
+    replace: Path | None,
+    postgres_bin: Path | None,
+    prepare: BeforeHandingOver | None = None,
+) -> Restored:
+    """A data directory, and on stderr how far it is."""
+    async with where.opened() as store:
+        catalog, material = await observe(store, where.keyring)
+        if wish.backup is not None:
+            catalog.find(wish.backup)
+        more = {"prepare": prepare} if prepare else {}
+        return await run(material, wish, into, postgres_bin=postgres_bin, replace=replace, report=Teller(), **more)
+
+
+async def serve(data: Path, postgres_bin: Path | None) -> int:
+    """Start the server there on a free port; the port."""
+    port = ports.find(1)[0]
+    await serving.serve(data, programs.directory(postgres_bin), port)
+    return port
+
+
+async def as_cluster(
+    where: Place, wish: Wish, root: Path, nodes: int, postgres_bin: Path | None
+) -> tuple[Restored, str]:
+    """A cluster around the restored data, started; with the DSN of the application's user."""
+    spec, secrets = adoption.make(root, making.Wish(nodes=nodes, postgres_bin=postgres_bin))
+
+    async def prepare(server: PrivateServer) -> None:
+        await asyncio.to_thread(adoption.set_passwords, server.sockets, PORT, spec, secrets)
+
+    try:
+        restored = await restore(where, wish, root / RESTORED, None, postgres_bin, prepare)
+    except BaseException:
+        adoption.abandon(root)
+        raise
+    await asyncio.to_thread(adoption.settle, root, spec, root / RESTORED)
+    return restored, await lifecycle.up(ClusterDirectory(root), making.Wish(), say)
+
+
+def lost(conversation: str, wish: Wish, database: str, new_id: str | None, postgres_bin: Path | None) -> Lost:
+    """The conversation that is wanted back."""
+    return Lost(conversation=conversation, wish=wish, database=database, new_id=new_id, postgres_bin=postgres_bin)
+
+
+async def bring_back(where: Place, wanted: Lost, dsn: str | None) -> BroughtBack:
+    """One conversation, imported into the database of `dsn`, else of the local cluster."""
+    async with where.opened() as store, outlive.connect(dsn) as db:
+        _, material = await observe(store, where.keyring)
+        return await conversations.bring_back(material, wanted, db, Teller())
