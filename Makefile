@@ -56,6 +56,10 @@ bench-state: venv  ## Agents' state beside where it is usually kept, in one run;
 	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python bench/state.py $(ARGS)
 
+.PHONY: bench-tasks
+bench-tasks: venv  ## The queue of tasks: enqueues by how workers are woken, claims beside ended tasks; ARGS="--ended 1000000"
+	@$(BIN)/python bench/tasks.py $(ARGS)
+
 .PHONY: bench-faults
 bench-faults: venv  ## Faults on a cluster under load, what was lost and for how long; ARGS="--fault node"
 	@$(BIN)/python bench/faults.py $(ARGS)
