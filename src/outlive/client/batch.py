@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 import asyncpg
@@ -21,6 +21,7 @@ from outlive.client.attempt import Attempt, Terms
 from outlive.client.attempts import Attempts
 from outlive.client.failures import diagnose, is_of_fence
 from outlive.client.nodes import Nodes
+from outlive.client.plan.begin import fence
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.single import can_carry_a_key, with_key
 from outlive.client.plan.synchronous import InForce
@@ -34,6 +35,9 @@ from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
 
 Statement = tuple[str, Sequence[object]]
+Fenced = Callable[[str], str]
+"""Makes the text of a statement that has the fence in it."""
+
 Message = tuple[object, ...]
 """A text of SQL, and the arguments that travel apart from it."""
 
@@ -76,10 +80,15 @@ def _ends_transaction(sql: str) -> bool:
     return first is not None and first[1].lower() in _ENDS
 
 
-async def batch(nodes: Nodes, terms: Terms, attempts: Attempts, statements: Sequence[Statement]) -> Receipt:
-    """The receipt of the commit that all of the statements are part of."""
+async def batch(
+    nodes: Nodes, terms: Terms, attempts: Attempts, statements: Sequence[Statement], fenced: Fenced | None = None
+) -> Receipt:
+    """The receipt of the commit that all of the statements are part of.
+
+    `fenced` makes one statement of the only one and of the fence, for where nothing else has to go along.
+    """
     while True:
-        attempt = _Attempt(nodes, terms, attempts)
+        attempt = _Attempt(nodes, terms, attempts, fenced)
         if nodes.limits.pooler or not await attempt.send(statements):
             return await _one_by_one(nodes, terms, attempts, statements)
         if attempt.receipt is not None:
@@ -99,7 +108,12 @@ async def _one_by_one(nodes: Nodes, terms: Terms, attempts: Attempts, statements
 class _Attempt(Attempt):
     """One message that begins, does everything and commits."""
 
-    __slots__ = ("_is_single",)
+    __slots__ = ("_fenced", "_is_single")
+
+    def __init__(self, nodes: Nodes, terms: Terms, attempts: Attempts, fenced: Fenced | None) -> None:
+        super().__init__(nodes, terms, attempts)
+        self._fenced = fenced
+        self._is_single = False
 
     async def send(self, statements: Sequence[Statement]) -> bool:
         """Send it: `receipt` is set if it was acknowledged, else another attempt is due; False: not this way."""
@@ -139,12 +153,16 @@ class _Attempt(Attempt):
         terms = self._terms
         plain = terms.durability is Durability.CRITICAL and terms.isolation is None and _names(primary) is not None
         plain = plain and terms.tenant is None
-        return terms.key is not None and plain and len(statements) == 1 and can_carry_a_key(statements[0][0])
+        if not plain or len(statements) != 1:
+            return False
+        return self._fenced is not None if terms.key is None else can_carry_a_key(statements[0][0])
 
     async def _single(self, wire: Wire, primary: Primary, sql: str, args: Sequence[object]) -> Message:
-        """A statement with its key, and the arguments of both."""
+        """A statement with its key or with the fence alone, and the arguments."""
         key = self._terms.key
-        assert key is not None
+        if key is None:
+            assert self._fenced is not None
+            return self._fenced(fence(primary.facts.timeline, _names(primary))), *args
         wire.note(sql)
         (known(wire, sql) or await prepared(wire, sql)).check(args)
         text = with_key(sql, len(args), key.table, primary.facts.timeline, _names(primary))
@@ -173,7 +191,7 @@ class _Attempt(Attempt):
         self.unanswered = failure is not None and failure.outcome is Outcome.UNKNOWN
         if self._interrupted and not self.unanswered:
             raise asyncio.CancelledError from error
-        if failure is None and (self._of_key(error) or (self._is_single and isinstance(error, asyncpg.PostgresError))):
+        if failure is None and self._may_be_of_key(error):
             return False
         if isinstance(error, asyncpg.InvalidSQLStatementNameError) and wire is not None:
             # Somebody deallocated what was prepared: prepare it again.
@@ -192,10 +210,12 @@ class _Attempt(Attempt):
         else:
             self._release(wire, failure)
 
-    def _of_key(self, error: Exception) -> bool:
-        """Whether the key's own statement failed: it is taken, or there is no place for it."""
+    def _may_be_of_key(self, error: Exception) -> bool:
+        """Whether the key's own statement failed, or may have: it is taken, or there is no place for it."""
         if self._terms.key is None or not isinstance(error, asyncpg.PostgresError):
             return False
+        if self._is_single:
+            return True
         if isinstance(error, asyncpg.UndefinedTableError | asyncpg.InvalidSchemaNameError):
             return self._terms.key.table in str(error)
         table = str(error.table_name or "")

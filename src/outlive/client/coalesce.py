@@ -12,16 +12,20 @@ import asyncio
 import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Self
 
 from outlive.client import batch, options
+from outlive.client.alarm import Alarm
 from outlive.client.attempt import Terms
 from outlive.client.attempts import Attempts
 from outlive.client.claims import new_key
 from outlive.client.nodes import Nodes
 from outlive.client.plan.keys import Key
+from outlive.client.receipts import gathered
 from outlive.errors import CommitUnknownError, ConfigurationError, OutliveError, PoolTimeoutError
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Receipt
@@ -67,6 +71,21 @@ class Target:
         return [(f"{into} SELECT * FROM ROWS FROM ({arrays})", columns)]  # noqa: S608 - names the server knows
 
 
+@lru_cache(maxsize=64)
+def _fenced(target: Target, fence: str, *, alone: bool) -> str:
+    """One statement that inserts the rows where the fence lets it: the values of one row, or an array a column."""
+    numbered = list(enumerate(target.types, 1))
+    if alone:
+        rows = f"(SELECT {', '.join(f'${number}::{name}' for number, name in numbered)})"
+    else:
+        rows = f"ROWS FROM ({', '.join(f'pg_catalog.unnest(${number}::{name}[])' for number, name in numbered)})"
+    return (
+        f'WITH "outlive fence" AS MATERIALIZED (SELECT ({fence}) = 0 AS passed) '  # noqa: S608 - names the server knows
+        f"INSERT INTO {target.table} ({', '.join(target.columns)}) "
+        f'SELECT r.* FROM "outlive fence" AS f CROSS JOIN {rows} AS r WHERE f.passed'
+    )
+
+
 def target(table: str, columns: Sequence[str], known: Mapping[str, Mapping[str, Any]]) -> Target:
     """The target, given the rows of `COLUMNS` by their names.
 
@@ -108,7 +127,9 @@ class Writer:
         self._room = asyncio.Semaphore(MAX_WAITING_ROWS)
         self._waiting: deque[_Row] = deque()
         self._groups: set[asyncio.Task[None]] = set()
-        self._pump_is_due = False
+        self._alarm = Alarm(self._overdue)
+        self._taken: set[_Row] = set()
+        self._is_gathering = False
         self._closed = False
 
     async def append(self, *values: object, timeout: float | None = None) -> Receipt:
@@ -123,16 +144,18 @@ class Writer:
             raise ConfigurationError(f"{len(values)} values were given for {len(self._target.columns)} columns")
         timeout_s = self._timeout_s if timeout is None else options.positive("timeout", timeout)
         deadline = Deadline.after(timeout_s, monotonic())
-        await self._enter(deadline)
+        if self._room.locked():
+            await self._enter(deadline)
+        else:
+            await self._room.acquire()
         try:
             if self._closed:
                 raise ConfigurationError("the writer was closed", hint="Append inside its `async with` block.")
-            row = _Row(values, deadline, asyncio.get_running_loop().create_future())
-            self._waiting.append(row)
-            self._wake()
-            return await self._outcome(row)
+            receipt = await self._outcome(_Row(values, deadline, asyncio.get_running_loop().create_future()))
         finally:
             self._room.release()
+        gathered(receipt)
+        return receipt
 
     async def _enter(self, deadline: Deadline) -> None:
         try:
@@ -142,30 +165,47 @@ class Writer:
             raise PoolTimeoutError(f"{MAX_WAITING_ROWS} rows were waiting until the deadline") from None
 
     async def _outcome(self, row: _Row) -> Receipt:
+        self._waiting.append(row)
+        self._taken.add(row)
+        self._alarm.no_later(row.deadline.at)
+        self._pump()
         try:
-            async with asyncio.timeout(row.deadline.remaining_s(monotonic())):
-                return await row.done
-        except TimeoutError:
-            if row.sent:
-                raise CommitUnknownError("the deadline came while the row was under way") from None
-            raise PoolTimeoutError("the row was not sent before its deadline") from None
+            return await row.done
+        finally:
+            self._taken.discard(row)
 
-    def _wake(self) -> None:
-        """Send soon: what else is appended in this turn of the event loop goes along."""
-        if not self._pump_is_due and len(self._groups) < GROUPS_IN_FLIGHT:
-            self._pump_is_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
+    def _overdue(self) -> None:
+        """Tell the rows whose deadline came, and wait for the next deadline."""
+        now = monotonic()
+        for row in self._taken:
+            if row.deadline.expired(now) and not row.done.done():
+                row.done.set_exception(
+                    CommitUnknownError("the deadline came while the row was under way")
+                    if row.sent
+                    else PoolTimeoutError("the row was not sent before its deadline")
+                )
+        left = [row.deadline.at for row in self._taken if not row.done.done()]
+        if left:
+            self._alarm.set(min(left))
 
     def _pump(self) -> None:
-        self._pump_is_due = False
-        while len(self._groups) < GROUPS_IN_FLIGHT and (group := self._gathered()):
-            task = asyncio.get_running_loop().create_task(self._write(group))
+        """Begin a group; it gathers at the loop's next turn, so that what else is appended in this one goes along."""
+        if self._waiting and not self._is_gathering and len(self._groups) < GROUPS_IN_FLIGHT:
+            self._is_gathering = True
+            # Nothing of the caller's surroundings goes along: the group is everybody's.
+            task = asyncio.get_running_loop().create_task(self._go(), context=Context())
             self._groups.add(task)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._groups.discard(task)
-        self._wake()
+        self._pump()
+
+    async def _go(self) -> None:
+        self._is_gathering = False
+        if group := self._gathered():
+            self._pump()
+            await self._write(group)
 
     def _gathered(self) -> list[_Row]:
         """The rows that wait and are still wanted, up to the most that one group has."""
@@ -205,7 +245,10 @@ class Writer:
             terms = replace(terms, key=Key(new_key(), _REQUEST))
         attempts = Attempts(self._nodes.monitor, remaining_s, idempotent=self._exactly_once)
         statements = self._target.statements([row.values for row in group])
-        return await batch.batch(self._nodes, terms, attempts, statements)
+        fenced = None
+        if len(statements) == 1:
+            fenced = partial(_fenced, self._target, alone=len(group) == 1)
+        return await batch.batch(self._nodes, terms, attempts, statements, fenced)
 
     async def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """Take no more rows, and wait until those that were taken have their answers; may be called twice.
@@ -217,6 +260,7 @@ class Writer:
         while (self._groups or self._waiting) and not deadline.expired(monotonic()):
             self._pump()
             await asyncio.wait(self._groups, timeout=deadline.remaining_s(monotonic()))
+        self._alarm.stop()
         _fail(self._waiting, PoolTimeoutError("the writer was closed before the row was sent"))
         self._waiting.clear()
         for task in self._groups:
