@@ -13,7 +13,7 @@ import yaml
 import outlive
 from outlive.cluster import processes
 from outlive.cluster.directory import NodeDirectory, write_private
-from outlive.cluster.plan import archive_command, etcd_arguments, patroni_config
+from outlive.cluster.plan import archive_command, archiver_config, etcd_arguments, patroni_config
 from outlive.cluster.plan.patroni_config import PatroniSpec
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
 
@@ -51,7 +51,7 @@ class NodePrograms:
 
     def start_archiver(self) -> int:
         """Render its configuration anew and start the archiver on it."""
-        write_private(self.files.archiver_config, archiver_config(self.spec, self.secrets, self.node, self.files))
+        write_private(self.files.archiver_config, rendered_archiver(self.spec, self.secrets, self.node, self.files))
         return processes.spawn(
             (sys.executable, "-m", "outlive.backup.archiver", str(self.files.archiver_config)),
             log=self.files.log("archiver"),
@@ -60,23 +60,15 @@ class NodePrograms:
         )
 
 
-def archiver_config(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, files: NodeDirectory) -> bytes:
-    """What the node's archiver has to know. It logs in as the role that replicates, which may read no table."""
+def rendered_archiver(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, files: NodeDirectory) -> bytes:
+    """What the node's archiver has to know."""
     assert spec.archive is not None, "nothing is archived"
-    said = {
-        "node": node.name,
-        "data": str(files.data),
-        "socket": archive_command.socket_name(str(files.home)),
-        "state": str(files.archiver_state),
-        "host": node.host,
-        "port": node.ports.postgres,
-        "user": patroni_config.REPLICATION,
-        "password": secrets.replication,
-        "url": spec.archive.url,
-        "options_file": spec.archive.options_file,
-        "key_file": spec.archive.key_file,
-        "objective_s": spec.archive.objective_s,
-    }
+    assert node.ports.postgres is not None, "a witness runs no PostgreSQL"
+    said = archiver_config.render(
+        spec.archive, node=node.name, home=str(files.home), host=node.host, port=node.ports.postgres,
+        user=patroni_config.REPLICATION, password=secrets.replication, data=str(files.data),
+        state=str(files.archiver_state),
+    )  # fmt: skip
     return msgspec.json.format(msgspec.json.encode(said), indent=2)
 
 

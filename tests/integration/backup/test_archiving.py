@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,9 +11,7 @@ import pytest
 from integration.backup.archiving import Archiving
 from integration.client.waiting import until
 from outlive.backup import archive_client
-from outlive.backup.plan.archived import coverage, covered_bytes, file_key, piece_key, segment_key
-from outlive.backup.plan.gaps import find
-from outlive.model.wal import WalSegment
+from outlive.backup.plan.archived import coverage, covered_bytes, file_key, piece_key
 from outlive.postgres import identity
 
 SIZE = 16 * 1024 * 1024
@@ -125,29 +121,3 @@ async def test_the_segment_being_written_is_streamed(archiving: Archiving) -> No
     assert b"streamed-marker" in raw
     assert original.startswith(raw)
     assert covered_bytes(pieces) == len(raw)
-
-
-async def switched(archiving: Archiving) -> dict[str, str]:
-    """Finish a segment: its name and the SHA-256 of its file, which PostgreSQL keeps until it is archived."""
-    name = await archiving.switch()
-    file = archiving.servers.root / "n1" / "pg_wal" / name
-    return {name: hashlib.sha256(await asyncio.to_thread(file.read_bytes)).hexdigest()}
-
-
-async def test_killing_the_archiver_loses_nothing(archiving: Archiving) -> None:
-    """SIGKILL at moments spread over many pushes: everything is archived in the end, without a gap, as it was."""
-    digests = {}
-    for round_ in range(6):
-        digests.update(await switched(archiving))
-        await asyncio.sleep(0.03 * round_)  # not a wait: it moves the kill through the push
-        archiving.kill()
-        digests.update(await switched(archiving))
-        archiving.start()
-    for name in digests:
-        await archiving.wait_for(name, 90.0)
-    archived = await archiving.archived()
-    assert find(archived, {}, SIZE).whole
-    deposit = archiving.deposit()
-    for name in digests:
-        content = await deposit.read(segment_key(WalSegment.parse(name)))
-        assert hashlib.sha256(content).hexdigest() == digests[name]

@@ -77,11 +77,13 @@ async def test_a_store_that_is_down_and_comes_back(remote: Archiving, weed: Seaw
 
 
 async def test_a_store_that_hangs(remote: Archiving, weed: SeaweedFS) -> None:
-    """A store that takes connections and answers nothing is given up in time, and caught up with."""
+    """A store that answers nothing is given up in time; an archiver killed before it came back has promised nothing."""
     await remote.wait_for(await remote.switch())
     thaw = weed.freeze()
     name = await remote.switch()
     await until(lambda: remote.state().failing_since is not None, LIMIT_S)
+    remote.kill()
+    remote.start()
     thaw()
     await remote.wait_for(name, LIMIT_S)
 
