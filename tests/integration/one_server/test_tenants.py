@@ -19,6 +19,7 @@ from integration.one_server.using import use_everything
 from outlive.errors import ConfigurationError, KeyReusedError, NotFoundError, StateError
 from outlive.model.freshness import FreshnessName
 from outlive.stores import AgentState, NewDocument, migrate, roles, tenants
+from outlive.stores.queries import known_migrations, queries
 
 TABLES = "select id::text as name, is_partition from outlive.tenant_tables()"
 
@@ -246,6 +247,27 @@ async def test_a_migration_works_on_all_tenants(db: outlive.Cluster, superuser: 
     assert await db.as_tenant("a").fetchval("select count(*) from outlive.made", read="strong") == 1
     assert await _neither_separated_nor_exempt(superuser) == set()
     await superuser.execute("drop table outlive.made")
+
+
+async def test_later_migrations_are_brought_in_line(another: str, server: Servers) -> None:
+    """Tenants were separated when there was less: what has come since is separated, and its functions work."""
+    known = known_migrations()
+    then = next(n for n, migration in enumerate(known) if migration.name == "tenants")
+    superuser = await asyncpg.connect(server.dsn(names=("n1",), database=urlsplit(another).path.lstrip("/")))
+    await superuser.execute("drop schema outlive cascade")
+    await superuser.close()
+    async with outlive.connect(another, degraded="allow") as db, db.connection() as connection:
+        await connection.execute(queries("migrations")["prepare"])
+        for migration in known[: then + 1]:
+            await connection.execute(migration.sql)
+            record = (migration.version, migration.name, migration.checksum)
+            await connection.execute(queries("migrations")["record"], *record)
+        await tenants.enable(db)
+    assert len((await migrate(another)).applied) == len(known) - then - 1
+    async with outlive.connect(another, degraded="allow") as db:
+        await use_everything(db.as_tenant("a"), "of a")
+        await use_everything(db.as_tenant("b"), "of b")
+        assert (await AgentState(db).conversations.list()).conversations == ()
 
 
 async def test_a_program_with_the_apps_rights_acts_for_tenants(another: str, server: Servers) -> None:

@@ -32,6 +32,10 @@ async def use_everything(db: outlive.Cluster, mark: str = "mine") -> None:
     assert len(await state.context.search_text("same")) == 1
     task = await state.tasks.enqueue("queue", {"of": mark}, key="the same")
     assert task.payload == {"of": mark}
+    await state.checkpoints.save("agent", {"of": mark}, 0)
+    saved = await state.checkpoints.load("agent")
+    assert saved is not None
+    assert saved.state == {"of": mark}
     await state.preferences.set("subject", "seat", mark)
     assert await state.preferences.get("subject", "seat") == mark
     answer = await state.llm_cache.get_or_compute("model", "prompt", {}, lambda: mark)
@@ -45,6 +49,9 @@ async def _converse(state: AgentState, mark: str) -> None:
         await conversation.append("t1", "user", mark)
         await conversation.checkpoint({"of": mark})
         assert await conversation.tool_call("call", _echo, mark) == mark
+    await state.conversations.fork("trip-7", "trip-8")
+    assert [turn.content for turn in (await state.conversations.load("trip-8")).turns] == [mark]
+    await state.conversations.erase("trip-8")
     found = await state.conversations.load("trip-7")
     assert [turn.content for turn in found.turns] == [mark]
     await state.shared.append("shared", [NewTurn("t1", "user", mark)])
