@@ -12,6 +12,7 @@ from outlive.cli import (
     demo,
     events,
     migrate,
+    pgbackrest,
     policy,
     render,
     restore,
@@ -54,6 +55,7 @@ app.add_typer(backup.app, name="backup")
 backup.app.command()(verify.verify)
 backup.app.command()(verify.point)
 app.add_typer(wal.app, name="wal")
+app.add_typer(pgbackrest.app, name="pgbackrest")
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")

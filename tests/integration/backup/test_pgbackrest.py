@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from integration.backup.pgbackrest_stanza import Stanza, present
+from integration.backup.pgbackrest_stanza import PROGRAMS, STANZA, Stanza, present
 from outlive.backup.engine import Kind
 from outlive.backup.pgbackrest import PgBackRest
 from outlive.backup.plan.targets import Latest, TimeTarget
+from outlive.backup.proving import engine_test
+from outlive.backup.restoring.material import Tools
 from outlive.errors import BackupError, ConfigurationError
 from require import require
 
@@ -51,6 +56,14 @@ async def test_what_it_made_comes_back_as_it_was(stanza: Stanza) -> None:
         "pgBackRest makes a backup (incremental) of the stanza agents",
     ]
 
+    proven = await engine_test.run(stanza.engine, trial_of(stanza))
+    assert proven.findings.complaints == []
+    assert proven.verified
+    assert proven.findings.rows > 0
+    assert {"amcheck", "page_checksums", "any_row"} <= set(proven.findings.checks)
+    told = command(stanza, "list", "--json")
+    assert [each["id"] for each in json.loads(told.stdout)] == [full.id, incremental.id]
+
     stanza.stop_in(stanza.root / "data")
     restored = stanza.root / "restored"
     assert await stanza.engine.restore(None, TimeTarget(moment), restored) in listed
@@ -65,6 +78,35 @@ async def test_what_it_made_comes_back_as_it_was(stanza: Stanza) -> None:
         await stanza.engine.restore("19700101-000000F", Latest(), stanza.root / "elsewhere")
     with pytest.raises(BackupError, match=r"(?s)pgBackRest ended with 56: .*unable to find primary"):
         await stanza.engine.create(Kind.FULL, said.append)  # its server is down
+
+
+async def test_a_damaged_repository_is_not_verified(stanza: Stanza) -> None:
+    """A byte of a table that was flipped in the repository fails the restore test, and the command ends with 9."""
+    stored = max(
+        (stanza.root / "repository" / "backup").rglob("pg_data/base/*/*.gz"), key=lambda file: file.stat().st_size
+    )
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    stored.write_bytes(content)
+    broken = await engine_test.run(stanza.engine, trial_of(stanza))
+    assert not broken.verified
+    assert broken.findings.complaints
+    done = command(stanza, "verify", "--json")
+    assert done.returncode == 9, done.stderr
+    assert json.loads(done.stdout)["verified"] is False
+
+
+def trial_of(stanza: Stanza) -> engine_test.EngineTrial:
+    """A restore test of the newest backup."""
+    tools = Tools(programs=PROGRAMS, major=15, scratch=True)
+    return engine_test.EngineTrial(Latest(), tools, stanza.run_as)
+
+
+def command(stanza: Stanza, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`outlive pgbackrest` as a person runs it."""
+    options = ["--stanza", STANZA, "--config", str(stanza.engine.config), "--postgres-bin", str(PROGRAMS)]
+    line = [sys.executable, "-m", "outlive.cli.main", "pgbackrest", *arguments, *options]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
 
 
 async def test_what_is_not_there_is_named(stanza: Stanza) -> None:

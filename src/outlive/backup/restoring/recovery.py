@@ -68,7 +68,7 @@ async def recovered(
         RecoveryTargetError: recovery did not end where it should have.
     """
     await fetch(material, plan, workspace, tools, phases)
-    settings = await _prepare(workspace, tools)
+    settings = await prepare(workspace, tools)
     async with private_server(workspace, tools.programs, tools.major) as server, _wal(material, plan, server) as wal:
         if pause is not None:
             await _pause(plan, pause, server, wal, settings, phases)
@@ -81,7 +81,7 @@ async def recovered(
         yield Recovered(server, arrival, settings)
 
 
-async def _prepare(workspace: Workspace, tools: Tools) -> Settings:
+async def prepare(workspace: Workspace, tools: Tools) -> Settings:
     """Make the data ready to recover, and read the sizes that it needs."""
     data = workspace.data
     if not (data / "backup_label").exists():
