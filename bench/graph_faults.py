@@ -28,6 +28,7 @@ from uuid import uuid4
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.errors import EmptyInputError
 from langgraph.graph import START, StateGraph
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -124,6 +125,8 @@ async def _see_through(graph: Any, thread: str, errors: Counter[str]) -> int:
     while True:
         try:
             await graph.ainvoke(given, config)
+        except EmptyInputError:
+            given = {"done": []}  # nothing of it had been kept: it begins anew
         except Exception as error:
             errors[type(error).__name__] += 1
             if time.monotonic() > until:

@@ -65,7 +65,8 @@ def _model(_state: State) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _savers(dsn: str) -> AsyncIterator[dict[str, BaseCheckpointSaver[Any]]]:
+async def savers(dsn: str) -> AsyncIterator[dict[str, BaseCheckpointSaver[Any]]]:
+    """Both savers, their tables made."""
     await migrate(dsn)
     options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
     async with (
@@ -82,13 +83,13 @@ async def measure(dsn: str, options: Options) -> Report:
     report = Report("LangGraph's checkpoints", THEIRS)
     connection = await asyncpg.connect(dsn, target_session_attrs="read-write")
     try:
-        async with _savers(dsn) as savers:
-            growth = _Growth(connection, savers)
+        async with savers(dsn) as both:
+            growth = _Growth(connection, both)
             await growth.go(MESSAGES)
             report.rows += growth.rows()
             report.panels += growth.panels()
-            report.rows += await _loads(savers, growth.config)
-            report.rows.append(await _puts(savers))
+            report.rows += await _loads(both, growth.config)
+            report.rows.append(await _puts(both))
             if options.scale:
                 report.rows.append(await growth.go_on(MANY_MESSAGES))
     finally:
