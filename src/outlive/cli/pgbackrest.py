@@ -122,9 +122,7 @@ def verify(
     engine = _engine(stanza, config, postgres_bin)
     found = call_or_exit(lambda: programs.directory(postgres_bin))
     tools = Tools(programs=found, major=call_or_exit(lambda: programs.major_version(found)), scratch=True)
-    trial = engine_test.EngineTrial(
-        call_or_exit(lambda: _target(to_time)), tools, engine.run_as, backup=backup, scratch=scratch
-    )
+    trial = engine_test.EngineTrial(call_or_exit(lambda: _target(to_time)), tools, backup=backup, scratch=scratch)
     verdict = await_or_exit(engine_test.run(engine, trial))
     put_json(_verdict(verdict)) if json else put(_sentence(verdict))
     if not verdict.verified:

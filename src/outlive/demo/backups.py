@@ -17,8 +17,10 @@ from outlive.backup.observation import observe
 from outlive.backup.proving.evidence import Evidence
 from outlive.backup.proving.examination import Ledger
 from outlive.backup.proving.restore_test import Trial, run
+from outlive.backup.restoring.conversation import Lost, bring_back, moment
 from outlive.backup.taking.create import create
 from outlive.backup.taking.request import Request
+from outlive.client.cluster import Cluster
 from outlive.cluster.database import access
 from outlive.cluster.directory import ClusterDirectory
 from outlive.errors import BackupError
@@ -63,6 +65,16 @@ class Backups:
         async with self._opened() as store:
             _, material = await observe(store, None)
             return await run(material, Trial(backup=backup, at=at, ledger=ledger, scratch=self.scratch))
+
+    async def bring_back(self, conversation: str, at: datetime, db: Cluster) -> int:
+        """Put a conversation that is gone back into `db` as it was at `at`, under its own id; how many turns it has."""
+        database = db.dsn.database or ""
+        lost = Lost(
+            conversation=conversation, wish=moment(at), database=database, new_id=conversation, scratch=self.scratch
+        )
+        async with self._opened() as store:
+            _, material = await observe(store, None)
+            return (await bring_back(material, lost, db)).turns
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[ObjectStore]:

@@ -107,7 +107,9 @@ class Demo:
             return report
         conversations = [script.conversation for script in scripts]
         mishap = await undergo(db, backups, backup, account.operations, conversations, self.narrator.say)
-        return replace(report, mishap=mishap)
+        # Held against the ledger once more: what was brought back counts like what was never gone.
+        verdict = await verify(AgentState(db), account.operations, scripts)
+        return replace(report, mishap=mishap, verdict=verdict)
 
     async def _work(self, crew: Crew, prober: Prober, account: Account, scripts: Sequence[Script]) -> None:
         """Put the workers to work, hurt what is to be hurt, and wait until they are done or their time is over."""

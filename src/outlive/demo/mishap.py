@@ -1,7 +1,8 @@
 """A conversation is deleted by mistake, after the failover: what a standby repeats faithfully, a backup undoes.
 
 The backup was taken before the work began, so that its restore has to replay all of it, the failover included, and to
-stop just before the deletion. What it finds is held against the ledger that was kept outside the database.
+stop just before the deletion. What it finds is held against the ledger that was kept outside the database. Then the
+conversation is brought back from there.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ async def undergo(
     conversations: list[str],
     say: Callable[[str], None],
 ) -> Mishap:
-    """Delete a conversation, and restore to the moment before."""
+    """Delete a conversation, restore to the moment before, and bring it back."""
     began = system.monotonic()
     now = await db.fetchrow(_NOW, read="strong")
     assert now is not None, "it is one row"
@@ -64,6 +65,8 @@ async def undergo(
     say(f"Deleted the conversation {victim} by mistake. Restoring to the moment before, on a server apart.")
     told = ledger(operations, db.dsn.database or "", system.monotonic(), system.now_utc())
     evidence = await backups.prove(backup, now["at"], told)
+    say("Bringing the conversation back into the cluster.")
+    await backups.bring_back(victim, now["at"], db)
     return Mishap(victim, behind_s, evidence)
 
 

@@ -56,7 +56,7 @@ async def test_what_it_made_comes_back_as_it_was(stanza: Stanza) -> None:
         "pgBackRest makes a backup (incremental) of the stanza agents",
     ]
 
-    proven = await engine_test.run(stanza.engine, trial_of(stanza))
+    proven = await engine_test.run(stanza.engine, trial())
     assert proven.findings.complaints == []
     assert proven.verified
     assert proven.findings.rows > 0
@@ -88,7 +88,7 @@ async def test_a_damaged_repository_is_not_verified(stanza: Stanza) -> None:
     content = bytearray(stored.read_bytes())
     content[len(content) // 2] ^= 0x10
     stored.write_bytes(content)
-    broken = await engine_test.run(stanza.engine, trial_of(stanza))
+    broken = await engine_test.run(stanza.engine, trial())
     assert not broken.verified
     assert broken.findings.complaints
     done = command(stanza, "verify", "--json")
@@ -96,10 +96,10 @@ async def test_a_damaged_repository_is_not_verified(stanza: Stanza) -> None:
     assert json.loads(done.stdout)["verified"] is False
 
 
-def trial_of(stanza: Stanza) -> engine_test.EngineTrial:
+def trial() -> engine_test.EngineTrial:
     """A restore test of the newest backup."""
     tools = Tools(programs=PROGRAMS, major=15, scratch=True)
-    return engine_test.EngineTrial(Latest(), tools, stanza.run_as)
+    return engine_test.EngineTrial(Latest(), tools)
 
 
 def command(stanza: Stanza, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,22 +12,19 @@ from outlive.backup.plan.targets import Target
 from outlive.backup.proving.examination import Findings, examine
 from outlive.backup.restoring.material import Phases, Tools
 from outlive.backup.restoring.recovery import AUTO_CONF, prepare
+from outlive.backup.restoring.scratch import scratch_workspace
 from outlive.backup.restoring.server import PrivateServer, RecoveryGaveUpError, private_server
-from outlive.backup.restoring.workspace import Workspace, claim
+from outlive.backup.restoring.workspace import Workspace
 from outlive.errors import BackupError
 from outlive.model.lsn import Timeline
-from outlive.postgres.plan.identity import Identity
-
-SCRATCH = "outlive-engine-test-"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineTrial:
-    """What to test: a backup, None for the newest that allows the target; under which account, and where."""
+    """What to test: a backup, None for the newest that allows the target; and where. The engine's account is ours."""
 
     target: Target
     tools: Tools
-    run_as: Identity
     backup: str | None = None
     scratch: Path | None = None
 
@@ -58,7 +50,7 @@ async def run(engine: Engine, trial: EngineTrial) -> EngineVerdict:
         ConfigurationError: it could not be tested, which says nothing of the backup.
     """
     verdict = EngineVerdict()
-    async with _scratch(trial) as workspace:
+    async with scratch_workspace(trial.scratch, trial.tools.programs) as workspace:
         try:
             await _restore_and_ask(engine, trial, workspace, verdict)
         except BackupError as error:
@@ -104,13 +96,3 @@ def _restore_command(configuration: str) -> str:
         if name.strip() == "restore_command":
             return value.strip()[1:-1].replace("''", "'")
     raise BackupError("the engine left no restore_command, so no WAL would be replayed")
-
-
-@asynccontextmanager
-async def _scratch(trial: EngineTrial) -> AsyncIterator[Workspace]:
-    into = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=trial.scratch))
-    try:
-        with claim(into, trial.run_as, "restore test") as workspace:
-            yield workspace
-    finally:
-        await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
