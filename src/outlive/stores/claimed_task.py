@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
-import asyncpg
-
 from outlive import system
 from outlive.client.transaction import Transaction
 from outlive.errors import LeaseLostError
@@ -41,8 +39,10 @@ class ClaimedTask:
         self.task = task
         self.lost = False
         """Whether it is known that the lease is another's, or the task cancelled."""
+        self.ending = False
+        """Whether its end was asked for here: that the lease is gone may be this worker's own doing."""
         self.ended = False
-        """Whether it was finished, failed or released here, or is about to be."""
+        """Whether it was finished, failed or released here."""
         self._statements = statements
         self._lease_s = lease_s
         self._backoff = backoff
@@ -99,9 +99,10 @@ class ClaimedTask:
 
     async def finish_in(self, tx: Transaction, result: Any = None) -> None:
         """End the task in a transaction of yours: what else is written in it is applied if the task ends by it."""
-        self.ended = True
+        self.ending = True
         with self._noticing(), typed_refusals():
             await tx.fetchrow(queries("tasks")["finish"], self.task.id, self.task.lease_token, self._result(result))
+        tx.after_commit(self._has_ended)
 
     async def fail(self, error: Exception | str, *, retry: bool = True) -> RetryAfter | Bury:
         """End this attempt; the next one is due after a pause, unless it was the last one or `retry` is false.
@@ -131,10 +132,14 @@ class ClaimedTask:
         until: datetime = row["lease_until"]
         return until
 
-    async def _end(self, query: str, *arguments: Any) -> asyncpg.Record:
-        self.ended = True
+    async def _end(self, query: str, *arguments: Any) -> None:
+        self.ending = True
         sql = queries("tasks")[query]
-        return await self._write(self._statements.write(sql, self.task.id, self.task.lease_token, *arguments))
+        await self._write(self._statements.write(sql, self.task.id, self.task.lease_token, *arguments))
+        self._has_ended()
+
+    def _has_ended(self) -> None:
+        self.ended = True
 
     async def _write(self, writing: Awaitable[T]) -> T:
         with self._noticing():

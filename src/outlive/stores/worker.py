@@ -41,8 +41,11 @@ class Worker:
     """
 
     poll_s = POLL_S
+    """The longest that it waits before it looks for tasks again, in seconds."""
     grace_s = GRACE_S
+    """How long handlers may go on after `stop`, in seconds."""
     limit_s = LIMIT_S
+    """How long one attempt at a task may take, in seconds."""
 
     def __init__(
         self, tasks: Tasks, queues: tuple[str, ...], name: str, concurrency: int, lease_s: float, backoff: Backoff
@@ -164,7 +167,7 @@ class Worker:
             return
         for attempt, each in running.items():
             # One that has begun to write its end meanwhile is not held for that reason: it must not be disturbed.
-            if each.task.id not in held and not each.ended:
+            if each.task.id not in held and not each.ending:
                 each.lost = True
                 attempt.cancel()
 

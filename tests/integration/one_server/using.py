@@ -10,7 +10,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 import outlive
 from outlive.adapters.langgraph import OutliveSaver
-from outlive.stores import AgentState, NewTurn
+from outlive.stores import AgentState, NewTask, NewTurn, TaskStatus
 from outlive.stores.app_sessions import SessionName, States
 from outlive.stores.histories import Entry, History
 
@@ -36,7 +36,15 @@ async def use_everything(db: outlive.Cluster, mark: str = "mine") -> None:
     saved = await state.checkpoints.load("agent")
     assert saved is not None
     assert saved.state == {"of": mark}
-    await state.preferences.set("subject", "seat", mark)
+    held, effect = await state.tasks.claim("queue", worker="w", limit=10)
+    assert (held.payload, effect.payload) == ({"of": mark}, {"effect of": mark})
+    await held.save_progress(mark)
+    await held.finish(mark)
+    await effect.fail(mark)
+    assert await state.tasks.cancel(effect.task.id) is TaskStatus.CANCELLED
+    assert await state.tasks.next_due_s("queue") is None
+    await state.preferences.set("subject", "seat", "another")
+    await state.preferences.set("subject", "seat", mark, expected_version=1)
     assert await state.preferences.get("subject", "seat") == mark
     answer = await state.llm_cache.get_or_compute("model", "prompt", {}, lambda: mark)
     assert answer.value == mark
@@ -46,7 +54,7 @@ async def use_everything(db: outlive.Cluster, mark: str = "mine") -> None:
 async def _converse(state: AgentState, mark: str) -> None:
     await state.conversations.create(["trip-7"])
     async with await state.conversations.open("trip-7", worker="w") as conversation:
-        await conversation.append("t1", "user", mark)
+        await conversation.append("t1", "user", mark, effects=[NewTask("queue", {"effect of": mark}, priority=-1)])
         await conversation.checkpoint({"of": mark})
         assert await conversation.tool_call("call", _echo, mark) == mark
     await state.conversations.fork("trip-7", "trip-8")

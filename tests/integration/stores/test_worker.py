@@ -137,6 +137,23 @@ async def test_a_handler_that_raises_is_tried_again(state: AgentState, queue: st
     assert "can't be stored" in str(unstorable.error)
 
 
+async def test_a_task_ends_with_its_handlers_transaction(state: AgentState, db: outlive.Cluster, queue: str) -> None:
+    """It is finished by the one that commits; one that fails leaves it to the next attempt."""
+    task = await state.tasks.enqueue(queue, 1)
+
+    async def work(tx: outlive.Transaction, held: ClaimedTask) -> None:
+        await state.tasks.enqueue_in(tx, [NewTask(f"{queue}-next", held.task.attempts)])
+        await held.finish_in(tx, held.task.attempts)
+        if held.task.attempts == 1:
+            raise ValueError("not yet")
+
+    async with at_work(patient(state, queue), lambda held: db.run(work, held)):
+        (kept,) = await ends(state, task)
+    assert (kept.status, kept.result, kept.attempts) == (TaskStatus.FINISHED, 2, 2)
+    (following,) = await state.tasks.claim(f"{queue}-next", worker="w", limit=5)
+    assert following.payload == 2
+
+
 async def test_an_attempt_that_takes_too_long_is_ended(state: AgentState, queue: str) -> None:
     """A handler that hangs is cut off after the worker's limit, and its task counts as failed."""
     task = await state.tasks.enqueue(queue, 1, max_attempts=1)
