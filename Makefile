@@ -21,10 +21,11 @@ check: format-check lint types layers docs test  ## Everything that must be gree
 .PHONY: test test-faults unit
 test: venv  ## All tests, real failovers included; ARGS="-k lease -x"
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
-test-faults: venv  ## The tests under faults in full: a thousand operations, cut COMMITs, failovers
+test-faults: venv  ## Faults in full: a thousand operations, cut COMMITs, failovers, then each fault under load
 	@OUTLIVE_FAULTS=full $(BIN)/python -m pytest tests/integration/client/test_exactly_once.py \
 	  tests/integration/client/test_batch.py tests/integration/client/test_writer.py \
 	  tests/integration/test_exactly_once_failover.py tests/integration/client/test_no_leak.py $(ARGS)
+	@$(BIN)/python bench/faults.py
 unit: venv  ## The tests that need no database: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
 

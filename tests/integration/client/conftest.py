@@ -6,11 +6,14 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import outlive
 from integration.client.servers import Servers
+from outlive.stores import migrate
+from outlive.testing import FaultProxy
 
 
 @contextmanager
@@ -64,4 +67,28 @@ async def db(servers: Servers) -> AsyncIterator[outlive.Cluster]:
     async with outlive.connect(servers.dsn()) as client:
         await client.execute("drop table if exists entries")
         await client.execute("create table entries (id bigint primary key, body text)")
+        yield client
+
+
+@pytest.fixture
+async def keyed(db: outlive.Cluster) -> outlive.Cluster:
+    """A client of servers with the schema `outlive`, the table `entries` without a constraint, empty."""
+    await migrate(db)
+    await db.execute("drop table entries")
+    await db.execute("create table entries (id bigint, body text)")
+    return db
+
+
+@pytest.fixture
+async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
+    """A proxy before the primary; its choices are the same each time."""
+    async with FaultProxy(servers.ports["n1"], random=Random(1)) as made:
+        yield made
+
+
+@pytest.fixture
+async def proxied(servers: Servers, proxy: FaultProxy, keyed: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
+    """A client that reaches the primary through the proxy; `entries` is as in `keyed`."""
+    assert keyed.topology.nodes
+    async with outlive.connect(servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))) as client:
         yield client

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from random import Random
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -17,34 +15,9 @@ from hypothesis import strategies as st
 import outlive
 from integration.client.servers import Servers
 from outlive.client.plan.literals import literal
-from outlive.stores import migrate
 from outlive.testing import FaultProxy
 
 INSERT = "insert into entries values ($1, $2)"
-
-
-@pytest.fixture
-async def ready(db: outlive.Cluster) -> outlive.Cluster:
-    """A client of servers with the schema `outlive`, and `entries` without a constraint."""
-    await migrate(db)
-    await db.execute("drop table entries")
-    await db.execute("create table entries (id bigint, body text)")
-    return db
-
-
-@pytest.fixture
-async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
-    """A proxy before the primary."""
-    async with FaultProxy(servers.ports["n1"], random=Random(3)) as made:
-        yield made
-
-
-@pytest.fixture
-async def proxied(servers: Servers, proxy: FaultProxy, ready: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
-    """A client that reaches the primary through the proxy."""
-    assert ready.topology.nodes
-    async with outlive.connect(servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))) as client:
-        yield client
 
 
 async def entries(db: outlive.Cluster) -> list[tuple[int, str]]:
@@ -52,14 +25,14 @@ async def entries(db: outlive.Cluster) -> list[tuple[int, str]]:
     return [tuple(row) for row in await db.fetch("select id, body from entries order by id, body", read="strong")]
 
 
-async def test_all_of_it_or_nothing(ready: outlive.Cluster) -> None:
+async def test_all_of_it_or_nothing(keyed: outlive.Cluster) -> None:
     """Each statement sees what those before it did; the caller's own error passes through and undoes them all."""
-    receipt = await ready.batch([(INSERT, [1, "a"]), "update entries set body = body || 'b'", (INSERT, (2, "c"))])
+    receipt = await keyed.batch([(INSERT, [1, "a"]), "update entries set body = body || 'b'", (INSERT, (2, "c"))])
     assert (receipt.durability, receipt.attempts) == (outlive.Durability.CRITICAL, 1)
     assert receipt.synchronous_standbys
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await ready.batch([(INSERT, [3, "d"]), ("insert into entries values (1 / $1::int, '')", [0])])
-    assert await entries(ready) == [(1, "ab"), (2, "c")]
+        await keyed.batch([(INSERT, [3, "d"]), ("insert into entries values (1 / $1::int, '')", [0])])
+    assert await entries(keyed) == [(1, "ab"), (2, "c")]
 
 
 @pytest.mark.parametrize("key", [None, "uuid", "text"])
@@ -82,10 +55,10 @@ async def test_one_round_trip(proxied: outlive.Cluster, proxy: FaultProxy, key: 
 
 @pytest.mark.parametrize("key", ["uuid", "text"])
 async def test_a_single_statement_with_its_key_takes_one_round_trip(
-    proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy, key: str
+    proxied: outlive.Cluster, keyed: outlive.Cluster, proxy: FaultProxy, key: str
 ) -> None:
     """The server runs both as one statement, whatever the arguments are."""
-    await ready.execute("create table spans (id bigint, span interval)")
+    await keyed.execute("create table spans (id bigint, span interval)")
     trips = []
     for number in range(10):
         made = outlive.new_key() if key == "uuid" else str(uuid4())
@@ -93,36 +66,36 @@ async def test_a_single_statement_with_its_key_takes_one_round_trip(
         await proxied.batch([("insert into spans values ($1, $2)", [number, timedelta(hours=number)])], key=made)
         trips.append(proxy.round_trips - before)
     assert min(trips) == 1  # the monitor's own questions count too
-    assert await ready.fetchval("select sum(span) from spans", read="strong") == timedelta(hours=45)
-    await ready.execute("drop table spans")
+    assert await keyed.fetchval("select sum(span) from spans", read="strong") == timedelta(hours=45)
+    await keyed.execute("drop table spans")
 
 
 async def test_a_single_statement_under_cut_commits_is_applied_once(
-    proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy
+    proxied: outlive.Cluster, keyed: outlive.Cluster, proxy: FaultProxy
 ) -> None:
     """A constraint of the table's own, which the repetition meets first, is not taken for the caller's error."""
-    await ready.execute("create unique index on entries (id)")
+    await keyed.execute("create unique index on entries (id)")
     proxy.cut_commit("before", probability=0.2)
     proxy.cut_commit("after", probability=0.25)
     receipts = [await proxied.batch([(INSERT, [n, "a"])], key=outlive.new_key()) for n in range(100)]
-    assert await entries(ready) == [(n, "a") for n in range(100)]
+    assert await entries(keyed) == [(n, "a") for n in range(100)]
     assert {True, False} == {receipt.replayed for receipt in receipts}
     assert min(proxy.cuts["before"], proxy.cuts["after"]) > 3
 
 
-async def test_a_single_statement_is_refused_for_its_own_faults(ready: outlive.Cluster) -> None:
+async def test_a_single_statement_is_refused_for_its_own_faults(keyed: outlive.Cluster) -> None:
     """The caller's error passes through with nothing applied, and the key stays free."""
     key = outlive.new_key()
     with pytest.raises(outlive.ConfigurationError, match="takes 2 arguments, 1 were given"):
-        await ready.batch([(INSERT, [1])], key=key)
+        await keyed.batch([(INSERT, [1])], key=key)
     with pytest.raises(asyncpg.DivisionByZeroError):
-        await ready.batch([("insert into entries values (1 / $1::int, 'a')", [0])], key=key)
-    assert not (await ready.batch([(INSERT, [1, "a"])], key=key)).replayed
-    assert await entries(ready) == [(1, "a")]
+        await keyed.batch([("insert into entries values (1 / $1::int, 'a')", [0])], key=key)
+    assert not (await keyed.batch([(INSERT, [1, "a"])], key=key)).replayed
+    assert await entries(keyed) == [(1, "a")]
 
 
 async def test_batches_under_cut_commits_are_applied_once(
-    proxied: outlive.Cluster, ready: outlive.Cluster, proxy: FaultProxy
+    proxied: outlive.Cluster, keyed: outlive.Cluster, proxy: FaultProxy
 ) -> None:
     """With a key, a lost answer is found out."""
     proxy.cut_commit("before", probability=0.2)
@@ -130,7 +103,7 @@ async def test_batches_under_cut_commits_are_applied_once(
     receipts = [
         await proxied.batch([(INSERT, [n, "a"]), (INSERT, [n, "b"])], key=outlive.new_key()) for n in range(100)
     ]
-    assert await entries(ready) == [(n, body) for n in range(100) for body in "ab"]
+    assert await entries(keyed) == [(n, body) for n in range(100) for body in "ab"]
     assert {True, False} == {receipt.replayed for receipt in receipts}
 
 
@@ -145,49 +118,49 @@ async def test_a_batch_without_a_key_is_unknown_when_its_answer_is_lost(
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])
 async def test_an_isolation_holds_on_a_new_connection_too(
-    ready: outlive.Cluster, servers: Servers, isolation: Literal["read_committed", "repeatable_read", "serializable"]
+    keyed: outlive.Cluster, servers: Servers, isolation: Literal["read_committed", "repeatable_read", "serializable"]
 ) -> None:
     """What the driver prepares before does not fix another one."""
     level = "insert into entries select 1, current_setting('transaction_isolation')"
     async with outlive.connect(servers.dsn()) as new:
         await new.batch([level], isolation=isolation)
-    assert await entries(ready) == [(1, isolation.replace("_", " "))]
+    assert await entries(keyed) == [(1, isolation.replace("_", " "))]
 
 
-async def test_a_key_is_one_batch(ready: outlive.Cluster) -> None:
+async def test_a_key_is_one_batch(keyed: outlive.Cluster) -> None:
     """The same again is replayed, another one refused."""
     key = outlive.new_key()
-    assert not (await ready.batch([(INSERT, [1, "a"])], key=key)).replayed
-    assert (await ready.batch([(INSERT, [1, "a"])], key=key)).replayed
+    assert not (await keyed.batch([(INSERT, [1, "a"])], key=key)).replayed
+    assert (await keyed.batch([(INSERT, [1, "a"])], key=key)).replayed
     with pytest.raises(outlive.KeyReusedError):
-        await ready.batch([(INSERT, [2, "a"])], key=key)
-    assert await entries(ready) == [(1, "a")]
+        await keyed.batch([(INSERT, [2, "a"])], key=key)
+    assert await entries(keyed) == [(1, "a")]
 
 
-async def test_what_has_no_constant_goes_statement_by_statement(ready: outlive.Cluster) -> None:
+async def test_what_has_no_constant_goes_statement_by_statement(keyed: outlive.Cluster) -> None:
     """It is exact all the same."""
-    await ready.execute("create table if not exists spans (span interval, parts int[][])")
-    await ready.batch([("insert into spans values ($1, $2)", [timedelta(days=-1, seconds=7), [[1, 2], [3, 4]]])])
-    row = await ready.fetchrow("select * from spans", read="strong")
+    await keyed.execute("create table if not exists spans (span interval, parts int[][])")
+    await keyed.batch([("insert into spans values ($1, $2)", [timedelta(days=-1, seconds=7), [[1, 2], [3, 4]]])])
+    row = await keyed.fetchrow("select * from spans", read="strong")
     assert row is not None
     assert (row["span"], row["parts"]) == (timedelta(days=-1, seconds=7), [[1, 2], [3, 4]])
-    await ready.execute("drop table spans")
+    await keyed.execute("drop table spans")
 
 
 @pytest.mark.parametrize("bad", [[], ["commit"], [("select 1",)], [5], [(INSERT, "ab")], [(INSERT, [1])]])
-async def test_a_wrong_batch_is_refused(ready: outlive.Cluster, bad: list[object]) -> None:
+async def test_a_wrong_batch_is_refused(keyed: outlive.Cluster, bad: list[object]) -> None:
     """Before anything is written."""
     with pytest.raises(outlive.ConfigurationError):
-        await ready.batch(bad)  # type: ignore[arg-type]
+        await keyed.batch(bad)  # type: ignore[arg-type]
 
 
-async def test_statements_that_were_deallocated_are_prepared_again(ready: outlive.Cluster) -> None:
+async def test_statements_that_were_deallocated_are_prepared_again(keyed: outlive.Cluster) -> None:
     """A connection's user may have dropped them."""
-    await ready.batch([(INSERT, [1, "a"])])
-    async with ready.connection() as connection:
+    await keyed.batch([(INSERT, [1, "a"])])
+    async with keyed.connection() as connection:
         await connection.execute("deallocate all")
-    await ready.batch([(INSERT, [2, "b"])])
-    assert await entries(ready) == [(1, "a"), (2, "b")]
+    await keyed.batch([(INSERT, [2, "b"])])
+    assert await entries(keyed) == [(1, "a"), (2, "b")]
 
 
 _TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
@@ -218,14 +191,14 @@ _CASES = st.sampled_from(sorted(_SCALARS)).flatmap(
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=_CASES)
 async def test_a_constant_is_the_very_value_the_driver_would_send(
-    ready: outlive.Cluster, case: tuple[str, object]
+    keyed: outlive.Cluster, case: tuple[str, object]
 ) -> None:
     """Compared on the server in its binary form, for every type that has constants, under odd settings too."""
     type_name, value = case
     constant = literal(value, type_name)
     assert constant is not None
     send = "array_send" if type_name.endswith("[]") else _SEND.get(type_name, f"{type_name}send")
-    async with ready.connection() as connection:
+    async with keyed.connection() as connection:
         await connection.execute("set datestyle = 'sql, dmy'; set timezone = 'Asia/Kathmandu'")
         query = f"select {send}({constant}::{type_name}) = {send}($1::{type_name})"
         assert await connection.fetchval(query, value), (constant, value)

@@ -14,13 +14,6 @@ from outlive.testing.proxy import Where
 
 
 @pytest.fixture
-async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
-    """A proxy before the primary."""
-    async with FaultProxy(servers.ports["n1"], random=Random(1)) as made:
-        yield made
-
-
-@pytest.fixture
 async def proxied(servers: Servers, proxy: FaultProxy, db: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
     """A client that reaches the primary through the proxy; the table `entries` is empty."""
     assert db.topology.nodes

@@ -20,7 +20,6 @@ from integration.client.servers import Servers
 from integration.client.waiting import until
 from outlive.client.plan import keys
 from outlive.client.plan.begin import quoted
-from outlive.stores import migrate
 from outlive.testing import FaultProxy
 from outlive.testing.proxy import Where
 
@@ -29,27 +28,10 @@ OPERATIONS = 1000 if IN_FULL else 200
 
 
 @pytest.fixture
-async def keyed(db: outlive.Cluster) -> outlive.Cluster:
-    """A client of servers with the schema `outlive`, the table `entries` without a constraint, empty."""
-    await migrate(db)
-    await db.execute("drop table entries")
-    await db.execute("create table entries (id bigint, body text)")
-    return db
-
-
-@pytest.fixture
 async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
     """A proxy before the primary."""
     async with FaultProxy(servers.ports["n1"], random=Random(40)) as made:
         yield made
-
-
-@pytest.fixture
-async def proxied(servers: Servers, proxy: FaultProxy, keyed: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
-    """A client that reaches the primary through the proxy."""
-    assert keyed.topology.nodes
-    async with outlive.connect(servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))) as client:
-        yield client
 
 
 async def insert(tx: outlive.Transaction, number: int) -> dict[str, int]:
