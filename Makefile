@@ -61,6 +61,10 @@ bench-state: venv  ## Agents' state beside where it is usually kept, in one run;
 bench-tasks: venv  ## The queue of tasks: enqueues by how workers are woken, claims beside ended tasks; ARGS="--ended 1000000"
 	@$(BIN)/python bench/tasks.py $(ARGS)
 
+.PHONY: bench-wal
+bench-wal: venv  ## WAL archiving beside pgBackRest and Barman, and how late the store is; ARGS="--segments 48"
+	@$(BIN)/python bench/wal.py $(ARGS)
+
 .PHONY: bench-faults
 bench-faults: venv  ## Faults on a cluster under load, what was lost and for how long; ARGS="--fault node"
 	@$(BIN)/python bench/faults.py $(ARGS)

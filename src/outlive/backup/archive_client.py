@@ -14,7 +14,7 @@ import sys
 
 LIMIT_S = 90.0
 """Longer than the archiver ever takes to say no."""
-LOOK_UP_S = 0.25
+LOOK_UP_S = 0.1
 """How soon a client whose PostgreSQL was killed notices that nobody waits for it."""
 _TAKEN = (os.geteuid(), 0)
 

@@ -95,12 +95,19 @@ def open_deposit_store(config: ArchiverConfig) -> ObjectStore:
 
 def main() -> int:
     """Run it; 2 where it was told what can't be."""
+    code = 0
     try:
         asyncio.run(run(read_config(Path(sys.argv[1]))))
-    except ConfigurationError as error:
-        sys.stderr.write(f"outlive: {error} {error.hint}\n")
-        return error.exit_code
-    return 0
+    except* ConfigurationError as found:
+        code = ConfigurationError.exit_code
+        sys.stderr.write(f"outlive: {' '.join(_sentences(found))}\n")
+    return code
+
+
+def _sentences(found: BaseException) -> list[str]:
+    if isinstance(found, BaseExceptionGroup):
+        return [sentence for each in found.exceptions for sentence in _sentences(each)]
+    return [f"{found} {getattr(found, 'hint', '')}".strip()]
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class ArchiverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ArchiverState(msgspec.Struct, kw_only=True):
     """What an archiver last said of itself. Moments are aware UTC; None means: not yet, or not now.
 
+    `refused`: files that can't be archived as they are, and why; PostgreSQL waits behind the first of them.
     `proved_at`: every commit acknowledged before then is in the store, up to `streamed_end` of `timeline`.
     """
 
@@ -64,6 +65,7 @@ class ArchiverState(msgspec.Struct, kw_only=True):
     failures: int = 0
     last_error: str | None = None
     last_error_at: datetime | None = None
+    refused: dict[str, str] = {}
     streamed_end: str | None = None
     proved_at: datetime | None = None
     pieces: int = 0

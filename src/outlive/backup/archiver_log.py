@@ -17,6 +17,7 @@ from outlive.errors import OutliveError
 from outlive.model.lsn import Lsn, Timeline
 
 WRITE_EACH_S = 1.0
+REFUSED_LIMIT = 8
 
 
 class ArchiverLog:
@@ -45,6 +46,8 @@ class ArchiverLog:
         """A file is durable: `put` by this archiver, or found there with the same content."""
         state = self.state
         state.last_archived, state.last_archived_at = name, system.now_utc()
+        if name in state.refused:
+            state.refused = {other: why for other, why in state.refused.items() if other != name}
         state.archived, state.found_there = state.archived + put, state.found_there + (not put)
 
     def failed(self, name: str, error: OutliveError) -> None:
@@ -59,8 +62,12 @@ class ArchiverLog:
 
     def refused(self, name: str, error: OutliveError) -> None:
         """A file can't be archived as it is, however often it is tried."""
-        self.failed(name, error)
-        self.event("archiving-refused", file=name, code=error.code, error=str(error), hint=error.hint)
+        state = self.state
+        if name not in state.refused:
+            self.event("archiving-refused", file=name, code=error.code, error=str(error), hint=error.hint)
+        state.refused = dict([*state.refused.items(), (name, str(error))][-REFUSED_LIMIT:])
+        state.last_error, state.last_error_at = f"{name}: {error}", system.now_utc()
+        self.write()
 
     def works(self) -> None:
         """A push was done; after failures that is news."""

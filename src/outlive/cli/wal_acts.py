@@ -116,6 +116,7 @@ def _troubles(node: str, state: ArchiverState | None, now: datetime) -> list[str
     said = []
     if state.failing_since is not None:
         said.append(f"{node}: archiving fails since {state.failing_since:%H:%M:%S} UTC: {state.last_error}")
+    said += [f"{node}: {name} is refused: {why}" for name, why in state.refused.items()]
     if state.stream_error is not None:
         said.append(f"{node}: streaming fails: {state.stream_error}")
     return said

@@ -26,6 +26,7 @@ from outlive.object_storage.opening import open_store
 from outlive.object_storage.options import StoreOptions, read_options
 from outlive.patroni.client import PatroniClient
 from outlive.postgres import identity
+from outlive.postgres.plan.identity import Identity
 
 _POLL_S = 0.1
 
@@ -47,11 +48,12 @@ def write(directory: ClusterDirectory, wish: ArchiveWish | None) -> bool:
         ConfigurationError: there is no such cluster or store, or a file can't be read. Nothing was changed.
     """
     spec, secrets = directory.load()
-    archive = None if wish is None else _prepare(directory, wish, spec)
+    who = identity.decide(directory.root, spec.postgres_bin)
+    archive = None if wish is None else _prepare(directory, wish, who)
     changed = archive != spec.archive
     if changed:
         directory.write(replace(spec, archive=archive), secrets)
-        _hand_over(directory, spec, [directory.spec_file, directory.secrets_file])
+        identity.own(who, [directory.spec_file, directory.secrets_file])
     return changed
 
 
@@ -75,7 +77,7 @@ async def apply(directory: ClusterDirectory, report: Report, *, timeout_s: float
         await asyncio.sleep(_POLL_S)
 
 
-def _prepare(directory: ClusterDirectory, wish: ArchiveWish, spec: ClusterSpec) -> ArchiveSpec:
+def _prepare(directory: ClusterDirectory, wish: ArchiveWish, who: Identity) -> ArchiveSpec:
     options = read_options(wish.options_file) if wish.options_file else StoreOptions()
     open_store(wish.url, options)  # refuses what is no store, before anything is written
     if urlsplit(wish.url).scheme == "memory":
@@ -87,7 +89,7 @@ def _prepare(directory: ClusterDirectory, wish: ArchiveWish, spec: ClusterSpec) 
     if wish.key:
         write_private(directory.key_file, wish.key)
         copies.append(directory.key_file)
-    _hand_over(directory, spec, [*copies, *_made_directory(wish.url)])
+    identity.own(who, [*copies, *_made_directory(wish.url)])
     return ArchiveSpec(
         url=wish.url,
         options_file=str(directory.storage_file) if wish.options_file else None,
@@ -131,10 +133,6 @@ def _made_directory(url: str) -> Iterable[Path]:
         return ()
     path.mkdir(mode=0o700, parents=True)
     return (path,)
-
-
-def _hand_over(directory: ClusterDirectory, spec: ClusterSpec, paths: Iterable[Path]) -> None:
-    identity.own(identity.decide(directory.root, spec.postgres_bin), list(paths))
 
 
 async def _taken_in(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, until: float) -> None:

@@ -148,8 +148,11 @@ class Supervisor:
         modified_at = _modified_at(self._directory)
         if modified_at == self._spec_read_at or modified_at is None:
             return
+        try:
+            archive = self._directory.load()[0].archive
+        except ConfigurationError:
+            return  # just written by root, and not this account's yet: the next turn can read it
         self._spec_read_at = modified_at
-        archive = self._directory.load()[0].archive
         if archive == self._spec.archive:
             return
         self._spec, self._archiver_outdated = replace(self._spec, archive=archive), True

@@ -63,9 +63,11 @@ async def test_other_content_of_the_same_name_is_refused(archiving: Archiving) -
     asked = ask(archiving, name)
     assert asked.returncode == 1
     assert "in the store with other content" in asked.stderr
+    await until(lambda: name in archiving.state().refused)
     assert await deposit.read(key) == b"of another server"
     await deposit.store.put(key, kept)
     assert ask(archiving, name).returncode == 0
+    await until(lambda: name not in archiving.state().refused)
 
 
 async def test_a_file_that_is_not_what_it_is_called_is_refused(archiving: Archiving) -> None:
@@ -121,3 +123,14 @@ async def test_the_segment_being_written_is_streamed(archiving: Archiving) -> No
     assert b"streamed-marker" in raw
     assert original.startswith(raw)
     assert covered_bytes(pieces) == len(raw)
+
+
+def test_a_second_archiver_of_the_same_node_is_refused(archiving: Archiving) -> None:
+    """Two archivers on one socket can't be: the second one says so in a sentence, and the first works on."""
+    line, options = identity.command(
+        archiving.servers.account, [sys.executable, "-m", "outlive.backup.archiver", str(archiving.home / "n1.config")]
+    )
+    done = subprocess.run(line, check=False, capture_output=True, text=True, timeout=60, cwd="/", **options)
+    assert done.returncode == 2
+    assert "can't be opened" in done.stderr
+    assert "Traceback" not in done.stderr
