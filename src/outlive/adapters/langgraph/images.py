@@ -112,12 +112,13 @@ class Images:
             self.each[:count], self.kinds[:count], self.attributes[:count], self.extras[:count], deep
         )  # fmt: skip
         for added in more:
-            if added is None or not added.is_flat:
+            flat = added if added is not None and added.is_flat else None
+            if flat is None:
                 deep.append(len(images.each))
             images.each.append(added)
             images.kinds.append(type(None) if added is None else added.kind)
-            images.attributes.append(None if added is None else added.attributes)
-            images.extras.append(None if added is None else added.extra)
+            images.attributes.append(None if flat is None else flat.attributes)
+            images.extras.append(None if flat is None else flat.extra)
         return images
 
     def are_of(self, values: Sequence[Any]) -> bool:
@@ -128,9 +129,11 @@ class Images:
             return True
         if not all(map(_is_plain_model, set(self.kinds))):
             return all(each is not None and each.is_of(value) for each, value in zip(self.each, values, strict=True))
-        return [value.__dict__ for value in values] == self.attributes and [
-            value.__pydantic_extra__ for value in values
-        ] == self.extras
+        attributes: list[Any] = [value.__dict__ for value in values]
+        extras: list[Any] = [value.__pydantic_extra__ for value in values]
+        for place in self.deep:
+            attributes[place] = extras[place] = None
+        return attributes == self.attributes and extras == self.extras
 
     def settled(self, held: Sequence[Image | None]) -> int:
         """How many of these are still the images that are held, none of which could be compared more quickly now."""
