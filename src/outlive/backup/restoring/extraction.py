@@ -18,6 +18,8 @@ from outlive import system
 from outlive.errors import BackupError, ChecksumMismatchError
 
 READ_BYTES = 1024 * 1024
+BUFFER_BYTES = 64 * 1024
+"""What tarfile holds; it copies all of that for each header, so that a large one makes small files slow."""
 AHEAD_LIMIT = 8
 """Chunks that are fetched before they can be written."""
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -98,10 +100,18 @@ class _Feed:
         self._loop, self._chunks = loop, chunks
         self._stopped = False
         self._pending: Future[bytes] | None = None
+        self._chunk, self._place = b"", 0
         self.waited_s = 0.0
 
-    def read(self, _size: int = -1) -> bytes:
-        """The next chunk, whatever its size; empty at the end."""
+    def read(self, size: int = BUFFER_BYTES) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        if self._place == len(self._chunk):
+            self._chunk, self._place = self._fetch(), 0
+        piece = self._chunk[self._place : self._place + size]
+        self._place += len(piece)
+        return piece
+
+    def _fetch(self) -> bytes:
         if self._stopped:
             raise CancelledError
         began = system.monotonic()
@@ -132,7 +142,7 @@ class _Feed:
 
 def _unpack(feed: _Feed, into: Path, progress: Callable[[int], None]) -> Extracted:
     files = size_bytes = 0
-    with tarfile.open(fileobj=cast("IO[bytes]", feed), mode="r|", bufsize=READ_BYTES) as tar:
+    with tarfile.open(fileobj=cast("IO[bytes]", feed), mode="r|", bufsize=BUFFER_BYTES) as tar:
         for member in tar:
             target = into / place(member)
             if member.isdir():
