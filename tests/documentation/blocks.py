@@ -8,7 +8,8 @@ reader sees, may say otherwise:
     <!-- exit: 3 -->                           its last command must end with this code
 
 and one anywhere on the page says which cluster its blocks work on: `<!-- cluster: shared -->` is the one of the
-test run, `<!-- cluster: own -->` one that the page itself brings up and takes down; without it there is none.
+test run, `<!-- cluster: own -->` one that the page itself brings up and takes down, `<!-- cluster: lost -->` one of
+which only the store of its backups is left; without it there is none.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 Language = Literal["python", "console", "sh", "sql", "json", "yaml", "toml", "text"]
-Cluster = Literal["none", "shared", "own"]
+Cluster = Literal["none", "shared", "own", "lost"]
 LANGUAGES = frozenset(get_args(Language))
 
 _COMMENT = re.compile(r"<!-- (not run|file|exit): (\S.*?) -->\s*")
-_CLUSTER = re.compile(r"<!-- cluster: (shared|own) -->")
+_CLUSTER = re.compile(r"<!-- cluster: (shared|own|lost) -->")
 _DIRECTIVE = re.compile(r"\{([\w-]+)\}\s*(\S*)")
 _ADMONITIONS = frozenset({"note", "tip", "warning", "important", "caution", "admonition"})
 

@@ -8,6 +8,7 @@ import pytest
 
 from documentation.blocks import blocks_of, cluster_of
 from documentation.execution import Reader
+from documentation.lost import lose_everything_but_the_bucket
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(page for page in ROOT.glob("docs/**/*.md") if "_build" not in page.parts)])
@@ -27,9 +28,13 @@ def test_the_page_does_what_it_says(
         cluster = request.getfixturevalue("cluster")
         monkeypatch.setenv("OUTLIVE_DIR", str(cluster.directory))
         monkeypatch.setenv("OUTLIVE_DSN", cluster.dsn)
+    if cluster_of(page) == "lost":
+        lost = lose_everything_but_the_bucket(tmp_path)
+        monkeypatch.setenv("OUTLIVE_STORAGE", lost.storage)
+        monkeypatch.setenv("OUTLIVE_BACKUP_KEY_FILE", str(lost.key_file))
     reader = Reader(str(path.relative_to(ROOT)), tmp_path, dict(os.environ))
     try:
         reader.read(list(blocks_of(page)))
     finally:
-        if cluster_of(page) == "own":
+        if cluster_of(page) in ("own", "lost"):
             reader.run("outlive down --destroy --yes")

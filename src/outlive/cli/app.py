@@ -14,6 +14,7 @@ from outlive.cli import (
     migrate,
     pgbackrest,
     policy,
+    proof,
     render,
     restore,
     retention,
@@ -44,6 +45,7 @@ for command in (
     migrate.migrate,
     demo.demo,
     restore.restore,
+    proof.proof,
 ):
     app.command()(command)
 backup.app.command()(archiving.enable)

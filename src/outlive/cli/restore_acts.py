@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace as replaced
 from pathlib import Path
 
 import outlive
@@ -64,7 +65,8 @@ async def as_cluster(
         adoption.abandon(root)
         raise
     await asyncio.to_thread(adoption.settle, root, spec, root / RESTORED)
-    return restored, await lifecycle.up(ClusterDirectory(root), making.Wish(), say)
+    reach = await lifecycle.up(ClusterDirectory(root), making.Wish(), say)
+    return replaced(restored, into=root), reach
 
 
 def lost(conversation: str, wish: Wish, database: str, new_id: str | None, postgres_bin: Path | None) -> Lost:

@@ -49,7 +49,7 @@ def complaint(plan: RecoveryPlan, arrival: Arrival) -> str | None:
 def ends_at_the_end(plan: RecoveryPlan) -> bool:
     """Whether the target, where no record behind it is found, is the end of the WAL."""
     known = plan.until is not None and plan.reach + PAGE_HEADER_BYTES >= plan.until
-    return known and isinstance(plan.target, TimeTarget | LsnTarget)
+    return known and isinstance(plan.target, TimeTarget | LsnTarget | BackupEnd)
 
 
 def has_all(plan: RecoveryPlan, arrival: Arrival) -> bool:
