@@ -57,7 +57,7 @@ class Report:
 
 def show(report: Report) -> str:
     """A table a person reads."""
-    lines = [f"{report.subject}, against {report.against}: the ratio is theirs to ours, more is better"]
+    lines = [f"{report.subject}, against {report.against}: of a ratio, more is better"]
     for row in report.rows:
         verdict = "reached" if row.reached else "NOT REACHED"
         lines.append(f"  {row.what:52} {row.ours:>12} {row.theirs:>12}  {row.spread:22} {row.target}: {verdict}")

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import conversation_state
 import graph_state
 from outlive.testing import LocalCluster
 from reports import Report, draw, show, table
@@ -32,7 +33,10 @@ class Options:
     scale: bool = False
 
 
-SUBJECTS: dict[str, Callable[[str, Options], Awaitable[Report]]] = {"graph": graph_state.measure}
+SUBJECTS: dict[str, Callable[[str, Options], Awaitable[Report]]] = {
+    "graph": graph_state.measure,
+    "conversations": conversation_state.measure,
+}
 """By name: each is given the cluster's DSN."""
 
 
