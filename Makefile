@@ -65,6 +65,11 @@ bench-tasks: venv  ## The queue of tasks: enqueues by how workers are woken, cla
 bench-wal: venv  ## WAL archiving beside pgBackRest and Barman, and how late the store is; ARGS="--segments 48"
 	@$(BIN)/python bench/wal.py $(ARGS)
 
+.PHONY: bench-backup
+bench-backup: venv  ## Backups beside what else takes them, in one run; ARGS="--megabytes 1024 --rounds 3"
+	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@$(BIN)/python bench/backup.py $(ARGS)
+
 .PHONY: bench-faults
 bench-faults: venv  ## Faults on a cluster under load, what was lost and for how long; ARGS="--fault node"
 	@$(BIN)/python bench/faults.py $(ARGS)

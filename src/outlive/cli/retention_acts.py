@@ -27,14 +27,23 @@ def rules(days: float | None, count: int | None, unfinished_hours: float, policy
     Raises:
         ConfigurationError: neither says it.
     """
+    unfinished = timedelta(hours=unfinished_hours)
     if days is None and count is None:
         if policy is None:
             raise ConfigurationError("nothing says how long backups are kept", hint="--days, --count, or --policy.")
-        full = load(policy).backup_policy.full_backup
-        days, count = full.retention_days, full.retention_count
+        return _of_policy(policy, unfinished)
     if days is not None and days < 0:
         raise ConfigurationError(f"--days can't be {days:g}")
-    return Rules(days=days, count=count, unfinished_after=timedelta(hours=unfinished_hours))
+    return Rules(days=days, count=count, unfinished_after=unfinished)
+
+
+def _of_policy(policy: Path, unfinished: timedelta) -> Rules:
+    said = load(policy).backup_policy
+    full, logical = said.full_backup, said.logical
+    return Rules(
+        days=full.retention_days, count=full.retention_count, unfinished_after=unfinished,
+        logical_days=logical.retention_days if logical else None,
+    )  # fmt: skip
 
 
 async def prune(where: Place, wanted: Rules, *, dry_run: bool) -> Pruning:

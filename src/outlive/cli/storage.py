@@ -71,21 +71,17 @@ def place(
     Raises:
         ConfigurationError: none is named, or a file can't be read.
     """
-    archive = _archive(directory)
-    said = load(policy) if policy is not None else None
-    full = said.backup_policy.full_backup if said is not None else None
-    url = storage or os.environ.get(STORAGE) or (archive.url if archive else None) or (full.storage if full else None)
+    known = [each for each in (_archive(directory), _of_policy(policy)) if each is not None]
+    url = storage or os.environ.get(STORAGE) or next((each.url for each in known), None)
     if url is None:
         raise ConfigurationError(
             "no store for backups is named", hint=f"Name it by --storage, {STORAGE} or the policy's `storage`."
         )
-    named = os.environ.get(STORAGE_OPTIONS)
-    own = archive if archive is not None and url == archive.url else None
-    options = options_file or (Path(named) if named else None) or _path(own.options_file if own else None)
-    return Place(
-        url, read_options(options) if options else StoreOptions(),
-        load_keyring(key_file) or load_keyring(_path(own.key_file if own else None)),
-    )  # fmt: skip
+    # How a store is reached counts for that store alone.
+    own = next((each for each in known if each.url == url), _Archive(url))
+    options = options_file or _path(os.environ.get(STORAGE_OPTIONS)) or _path(own.options_file)
+    keyring = load_keyring(key_file) or load_keyring(_path(own.key_file))
+    return Place(url, read_options(options) if options else StoreOptions(), keyring)
 
 
 def access(dsn: str | None, directory: Path, database: str | None = None) -> Access:
@@ -107,6 +103,16 @@ def _archive(directory: Path) -> _Archive | None:
         return msgspec.json.decode(file.read_bytes(), type=_Spec).archive
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def _of_policy(file: Path | None) -> _Archive | None:
+    """What the policy says; its files are relative to its own place."""
+    if file is None:
+        return None
+    said = load(file).backup_policy
+    key_file = said.encryption.key_file if said.encryption else None
+    named = [str(file.parent / each) if each else None for each in (said.storage_options, key_file)]
+    return _Archive(said.full_backup.storage, *named)
 
 
 def _path(text: str | None) -> Path | None:

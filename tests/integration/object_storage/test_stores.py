@@ -17,7 +17,7 @@ from outlive.model.outcome import Outcome
 from outlive.object_storage.opening import open_store
 from outlive.object_storage.options import StoreOptions, read_options
 from outlive.object_storage.store import ObjectStore
-from outlive.testing.object_store import SeaweedFS
+from outlive.testing.object_store import CREDENTIALS, SeaweedFS
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +146,26 @@ def test_options_are_refused_by_name(tmp_path: Path) -> None:
 def _write(file: Path, text: str) -> Path:
     file.write_text(text)
     return file
+
+
+async def test_a_store_that_answers_503_is_asked_again_and_told() -> None:
+    """As often as the options say, then the answer is in the error, and what became of a write is unknown."""
+    asked: list[bytes] = []
+
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(busy, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    options = StoreOptions(
+        endpoint=endpoint, allow_http=True, credentials=CREDENTIALS, timeout_s=10, retries=2
+    )  # fmt: skip
+    async with server:
+        with pytest.raises(ObjectStorageError, match="503") as caught:
+            await open_store("s3://busy", options).put("x", b"1")
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert len(asked) == 3
+    assert CREDENTIALS.secret_access_key.encode() not in b"".join(asked)

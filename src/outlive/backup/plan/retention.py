@@ -21,7 +21,7 @@ chain and the newest verified one stay; a moment of the last `days` that could b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -57,10 +57,14 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How long. `days` is a window in which every moment stays restorable; `count` is in full backups."""
+    """How long. `days` is a window in which every moment stays restorable; `count` is in full backups.
+
+    `logical_days` is for logical ones, where they are kept for another time than `days`.
+    """
 
     days: float | None = None
     count: int | None = None
+    logical_days: float | None = None
     unfinished_after: timedelta = UNFINISHED_AFTER
 
 
@@ -222,6 +226,7 @@ def _broken(chain: Sequence[Held], rules: Rules, now: datetime) -> _Verdict:
 
 def _judge_dump(dump: Held, facts: Facts, rules: Rules, now: datetime) -> _Verdict:
     newer = sum(1 for each in _dumps(facts.backups) if _order(each) > _order(dump))
+    rules = rules if rules.logical_days is None else replace(rules, days=rules.logical_days)
     if newer == 0:
         return _Verdict(True, "the newest logical backup", Hold.NONE)
     if names := facts.keeps.get(dump.id):
