@@ -274,9 +274,9 @@ class SyncCluster:
         return self._inner.dsn
 
     @property
-    def through_pooler(self) -> bool:
-        """See `outlive.Cluster.through_pooler`."""
-        return self._inner.through_pooler
+    def can_listen(self) -> bool:
+        """See `outlive.Cluster.can_listen`."""
+        return self._inner.can_listen
 
     def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
         """See `outlive.Cluster.on_node_lost`; `callback` is called on the client's own thread."""

@@ -426,9 +426,9 @@ class Cluster:
         return self._dsn
 
     @property
-    def through_pooler(self) -> bool:
-        """Whether the hosts of the DSN are poolers in transaction mode, which pass no notifications on."""
-        return self._limits.pooler
+    def can_listen(self) -> bool:
+        """Whether a connection can be kept to hear notifications: not a pool's only one, nor one through a pooler."""
+        return self._limits.pool_size > 1 and not self._limits.pooler
 
     def as_tenant(self, tenant: str) -> Cluster:
         """This client, acting for a tenant: where tenants are kept apart, it sees and writes that one's rows alone.

@@ -27,8 +27,8 @@ _log = logging.getLogger("outlive.stores")
 class Bell:
     """Calls `rung` with each notification's payload, and with None when some may have been missed.
 
-    It takes a connection of the client's for itself. Whoever waits for it must bound the wait: a notification can be
-    lost with the connection that was to bring it, and a pooler in transaction mode brings none.
+    It takes a connection of the client's for itself, if one can be spared. Whoever waits for it must bound the wait: a
+    notification can be lost with the connection that was to bring it, and a pooler in transaction mode brings none.
     """
 
     db: Cluster
@@ -37,7 +37,7 @@ class Bell:
 
     async def run(self) -> None:
         """Listen until cancelled, on the new primary whenever there is one."""
-        if self.db.through_pooler:
+        if not self.db.can_listen:
             return
         while True:
             try:

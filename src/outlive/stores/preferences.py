@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from outlive.errors import StateError, UnstorableError
+from outlive.errors import ConfigurationError, StateError, UnstorableError
 from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.queries import queries
 from outlive.stores.shared import new_attempt
@@ -104,8 +104,17 @@ class Preferences:
 
     async def _change(self, subject: str, key: str, text: str | None, expected: int | None) -> int:
         names = (checked_name(subject, "a subject"), checked_name(key, "a preference's key"))
-        row = await self._statements.write(queries("preferences")["change"], *names, text, expected, new_attempt())
+        sql = queries("preferences")["change"]
+        row = await self._statements.write(sql, *names, text, _version(expected), new_attempt())
         return int(row["version"])
+
+
+def _version(expected: object) -> int | None:
+    if expected is None:
+        return None
+    if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
+        raise ConfigurationError(f"expected_version must be a whole number from 0, not {expected!r}")
+    return expected
 
 
 def _plain(value: object, key: str) -> object:

@@ -123,14 +123,12 @@ def checked_queue(queue: object) -> str:
 def _checked(task: NewTask, max_value_bytes: int) -> tuple[str, str, str, int, datetime | None, float, int]:
     key = _made_key() if task.key is None else checked_name(task.key, "a task's key")
     what = f"of the task {key!r}"
-    if task.run_at is not None and task.run_at.tzinfo is None:
-        raise UnstorableError(f"run_at {what} must be aware, not {task.run_at!r}", hint="Give it a time zone.")
     return (
         checked_queue(task.queue),
         key,
         encode(task.payload, f"the payload {what}", max_value_bytes),
         _whole(task.priority, f"the priority {what}", -HIGHEST_PRIORITY, HIGHEST_PRIORITY),
-        task.run_at,
+        _moment(task.run_at, f"run_at {what}"),
         _seconds(task.delay_s, f"delay_s {what}"),
         _whole(task.max_attempts, f"max_attempts {what}", 1, 2**31 - 1),
     )
@@ -138,6 +136,12 @@ def _checked(task: NewTask, max_value_bytes: int) -> tuple[str, str, str, int, d
 
 def _made_key() -> str:
     return str(uuid7(int(system.now_utc().timestamp() * 1000), system.chance.getrandbits(74)))
+
+
+def _moment(value: object, what: str) -> datetime | None:
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise UnstorableError(f"{what} must be an aware datetime, not {value!r}")
+    return value
 
 
 def _whole(value: object, what: str, least: int, most: int) -> int:

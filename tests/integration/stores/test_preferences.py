@@ -13,7 +13,7 @@ import pytest
 
 import outlive
 from integration.test_conversations_cut_commits import through
-from outlive.errors import StateError, UnstorableError, VersionConflictError
+from outlive.errors import ConfigurationError, StateError, UnstorableError, VersionConflictError
 from outlive.stores import AgentState
 from outlive.testing import FaultProxy
 
@@ -137,3 +137,10 @@ async def test_a_value_that_can_not_be_kept_is_refused(state: AgentState, subjec
     with pytest.raises(UnstorableError, match="the preference 'k'"):
         await state.preferences.set(subject, "k", bad)
     assert await state.preferences.all(subject) == {}
+
+
+@pytest.mark.parametrize("bad", [-1, True, "1", 1.0])
+async def test_a_version_that_is_none_is_refused(state: AgentState, subject: str, bad: Any) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigurationError, match="expected_version"):
+        await state.preferences.set(subject, "k", 1, expected_version=bad)

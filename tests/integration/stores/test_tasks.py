@@ -286,6 +286,7 @@ async def test_what_ended_long_ago_is_deleted_in_batches(state: AgentState, db: 
         ({"delay_s": -1}, "delay_s"),
         ({"delay_s": float("nan")}, "delay_s"),
         ({"run_at": datetime(2026, 1, 1)}, "aware"),  # noqa: DTZ001
+        ({"run_at": "tomorrow"}, "aware"),
         ({"key": ""}, "key"),
         ({"queue": ""}, "queue"),
     ],

@@ -267,3 +267,14 @@ async def test_a_worker_hears_again_after_its_connection_was_cut(
         await until(lambda: _some(state, f"{asked} and state = 'idle'"), 20)
         (kept,) = await ends(state, await state.tasks.enqueue(queue, "again"))
     assert kept.result == "again"
+
+
+async def test_a_worker_makes_do_with_one_connection(database: str, state: AgentState, queue: str) -> None:
+    """A client whose pool has one connection keeps none to listen on: its worker polls."""
+    async with outlive.connect(database, pool_size=1) as narrow:
+        assert not narrow.can_listen
+        worker = AgentState(narrow).tasks.worker(queue)
+        worker.poll_s = 0.1
+        async with at_work(worker, lambda task: task.payload):
+            (kept,) = await ends(state, await state.tasks.enqueue(queue, "done"))
+    assert kept.result == "done"
