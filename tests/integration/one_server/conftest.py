@@ -17,8 +17,8 @@ from outlive.stores import AgentState, migrate
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Servers]:
-    """A single server, that waits for no standby."""
+def started() -> Iterator[Servers]:
+    """A single server, as it was made."""
     with tempfile.TemporaryDirectory(prefix="outlive-one-", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o755)
         root = Path(scratch) / "servers"
@@ -31,10 +31,16 @@ def server() -> Iterator[Servers]:
             made.destroy()
 
 
+@pytest.fixture(scope="session")
+async def server(started: Servers) -> Servers:
+    """A single server, that waits for no standby."""
+    await started.configure("n1", synchronous_standby_names="")
+    return started
+
+
 @pytest.fixture(scope="module")
 async def owner_dsn(server: Servers, request: pytest.FixtureRequest) -> str:
     """The module's own database, as its owner sees it, who is no superuser; the schema is not made yet."""
-    await server.configure("n1", synchronous_standby_names="")
     name = f"{re.sub(r'[^a-z]', '_', request.module.__name__.rpartition('.')[2])}_{uuid4().hex[:8]}"
     await server.sql(
         "n1",
