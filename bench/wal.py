@@ -67,7 +67,16 @@ class Bench:
                 command, check=True, stdout=subprocess.DEVNULL, cwd=self.stanza.root / "data", timeout=120,
                 env={**os.environ, **surroundings}, **options,
             )  # fmt: skip
-        return count / (time.monotonic() - began)
+            self._mark(name, ".ready", ".done")
+        seconds = time.monotonic() - began
+        for name in self.names[:count]:
+            self._mark(name, ".done", ".ready")
+        return count / seconds
+
+    def _mark(self, name: str, old: str, new: str) -> None:
+        """As PostgreSQL does once a segment is archived; what is ahead of it is told from these marks."""
+        folder = self.stanza.root / "data" / "pg_wal" / "archive_status"
+        (folder / f"{name}{old}").rename(folder / f"{name}{new}")
 
     def ours(self, prefix: str, *, encrypted: bool) -> tuple[float, int]:
         """Segments a second, and the archiver's largest memory in bytes."""

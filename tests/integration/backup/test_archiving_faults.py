@@ -77,7 +77,7 @@ async def test_a_store_that_is_down_and_comes_back(remote: Archiving, weed: Seaw
 
 
 async def test_a_store_that_hangs(remote: Archiving, weed: SeaweedFS) -> None:
-    """A store that answers nothing is given up in time; an archiver killed before it came back has promised nothing."""
+    """A store that answers nothing is given up in time, and caught up with, by the archiver's successor too."""
     await remote.wait_for(await remote.switch())
     thaw = weed.freeze()
     name = await remote.switch()

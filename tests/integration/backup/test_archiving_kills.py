@@ -17,7 +17,8 @@ from outlive.backup.plan.gaps import find
 from outlive.errors import BackupError
 from outlive.model.wal import DEFAULT_SEGMENT_BYTES, WalSegment
 
-DELAYS_S = (0.0, 0.01, 0.03, 0.06, 0.1, 0.2)
+_FULL = os.environ.get("OUTLIVE_FAULTS") == "full"
+DELAYS_S = (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3) * 3 if _FULL else (0.0, 0.03, 0.1)
 """Moments after a segment is finished: before it is asked for, while it is read, encoded, put, compared, answered."""
 LIMIT_S = 60.0
 
