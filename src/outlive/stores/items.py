@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any
 
 import asyncpg
 
 from outlive.client.transaction import Transaction
 from outlive.errors import SchemaError
+from outlive.stores import vectors
 from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.failures import typed_refusals
 from outlive.stores.plan.sharing import dumps
-from outlive.stores.plan.vectors import CannotKeep, Make, VectorFacts, plan_vectors
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -133,9 +133,7 @@ class Items:
             SchemaError: there is no pgvector, it may not be brought into the database, or embeddings of another
                 length are kept.
         """
-        await self._statements.db.run(
-            _make_vectors, dimensions, isolation="read_committed", idempotent=True, timeout=self._statements.timeout_s
-        )
+        await vectors.enable(self._statements, dimensions, "item_vectors")
 
     async def _read(self, query: str, *args: Any) -> list[Item]:
         rows = await self._statements.read_all(queries("items")[query], *args)
@@ -165,22 +163,6 @@ async def _put_embedded(tx: Transaction, columns: tuple[Any, ...], puts: Sequenc
         [place for _, place, _ in kept],
         [_vector(each) for _, _, each in kept],
     )
-
-
-async def _make_vectors(tx: Transaction, dimensions: int) -> None:
-    await tx.execute(queries("migrations")["lock"])
-    facts = await tx.fetchrow(queries("items")["vector_facts"])
-    assert facts is not None, "an aggregate has a row"
-    match plan_vectors(VectorFacts(**facts), dimensions):
-        case CannotKeep(reason, hint):
-            raise SchemaError(reason, hint=hint)
-        case Make() as make:
-            if make.create_extension:
-                await tx.execute(queries("vectors")["create_extension"])
-            text = queries("items")["make_vectors"].replace("{schema}", make.schema)
-            await tx.execute(text.replace("{dimensions}", str(make.dimensions)))
-        case never:
-            assert_never(never)
 
 
 def _item(row: asyncpg.Record) -> Item:

@@ -17,8 +17,10 @@ from outlive.stores.tenants import lifted
 ADMINISTRATORS_SQL = "CREATE EXTENSION vector SCHEMA public;"
 
 
-async def enable(statements: Statements, dimensions: int) -> None:
+async def enable(statements: Statements, dimensions: int, room: str = "vectors") -> None:
     """Make the table of embeddings of so many dimensions, and pgvector itself if that is permitted.
+
+    `room` names the queries that make it: those of context, or those of items.
 
     Raises:
         SchemaError: it can't be; the hint says what has to be done first.
@@ -26,6 +28,7 @@ async def enable(statements: Statements, dimensions: int) -> None:
     await statements.db.run(
         _enable,
         dimensions,
+        room,
         durability=statements.durability,
         isolation="read_committed",
         idempotent=True,
@@ -33,29 +36,30 @@ async def enable(statements: Statements, dimensions: int) -> None:
     )
 
 
-async def _enable(tx: Transaction, dimensions: int) -> None:
+async def _enable(tx: Transaction, dimensions: int, room: str) -> None:
     await tx.execute(queries("migrations")["lock"])
-    facts = await tx.fetchrow(queries("vectors")["facts"])
+    facts = await tx.fetchrow(queries(room)["facts"])
     assert facts is not None, "an aggregate has a row"
     match plan_vectors(VectorFacts(**facts), dimensions):
         case CannotKeep(reason, hint):
             raise SchemaError(reason, hint=hint)
         case Make() as make:
-            await _make(tx, make)
+            await _make(tx, make, room)
         case never:
             assert_never(never)
 
 
-async def _make(tx: Transaction, make: Make) -> None:
+async def _make(tx: Transaction, make: Make, room: str) -> None:
     names = {"schema": make.schema, "dimensions": make.dimensions}
     try:
         if make.create_extension:
             await tx.execute(queries("vectors")["create_extension"])
         await act_as_owner(tx)
         async with lifted(tx):
-            await tx.execute(_filled("make", names))
-            if make.index:
-                await tx.execute(_filled("make_index", names))
+            await tx.execute(_filled(queries(room)["make"], names))
+            index = queries(room).get("make_index")
+            if make.index and index is not None:
+                await tx.execute(_filled(index, names))
         await renew_grants(tx)
     except asyncpg.InsufficientPrivilegeError as error:
         hint = (
@@ -66,8 +70,7 @@ async def _make(tx: Transaction, make: Make) -> None:
         raise SchemaError(f"this role may not make room for embeddings: {error}", hint=hint) from error
 
 
-def _filled(query: str, names: dict[str, object]) -> str:
-    text = queries("vectors")[query]
+def _filled(text: str, names: dict[str, object]) -> str:
     for name, value in names.items():
         text = text.replace(f"{{{name}}}", str(value))
     return text

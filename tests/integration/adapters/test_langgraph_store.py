@@ -18,6 +18,14 @@ from outlive.stores import AgentState
 DIMENSIONS = 3
 
 
+@pytest.fixture(scope="module")
+async def database(database: str, superuser_dsn: str) -> str:
+    """The module's database, with pgvector, which an administrator brings."""
+    async with outlive.connect(superuser_dsn) as db:
+        await db.execute("create extension if not exists vector schema public", idempotent=True)
+    return database
+
+
 class TestInMemory(LangGraphStoreConformance):
     """LangGraph's own store passes the suite: it asks for nothing that the seam doesn't."""
 

@@ -13,6 +13,7 @@ from outlive.adapters.langgraph import OutliveSaver
 from outlive.stores import AgentState, NewTask, NewTurn, TaskStatus
 from outlive.stores.app_sessions import SessionName, States
 from outlive.stores.histories import Entry, History
+from outlive.stores.items import Put
 
 
 async def use_everything(db: outlive.Cluster, mark: str = "mine") -> None:
@@ -73,6 +74,9 @@ async def _keep_for_frameworks(db: outlive.Cluster, state: AgentState, mark: str
     session = await state.app_sessions.load(name)
     assert session is not None
     assert session.states == States({"of": mark}, {"of": mark}, {"of": mark})
+    await state.items.put([Put(("ns",), "same", {"of": mark})])
+    assert [item.value for item in (await state.items.get([(("ns",), "same")])).values()] == [{"of": mark}]
+    assert await state.items.namespaces([], None, 0, 10) == [("ns",)]
     await state.histories.write(History("h", "r1", "e1", mark, now, None), [Entry("e1", None, mark)], expected=None)
     assert [entry.content for entry in await state.histories.path("e1")] == [mark]
     saver = OutliveSaver(db)

@@ -48,8 +48,8 @@ BEGIN
     RETURN QUERY
     SELECT 'c'::"char", c.scope, s.id, c.ns, c.id, c.parent, c.body::text, c.metadata::text,
         NULL::text, NULL::text, NULL::uuid, NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[]
-    FROM unnest(p_found) WITH ORDINALITY AS c (scope, ns, id, parent, body, metadata, refs, place)
-    JOIN outlive.object_scopes AS s ON s.key = c.scope ORDER BY c.place;
+    FROM unnest(p_found) WITH ORDINALITY AS c (scope, ns, id, parent, body, metadata, refs)
+    JOIN outlive.object_scopes AS s ON s.key = c.scope ORDER BY c.ordinality;
 
     RETURN QUERY
     SELECT 'w'::"char", w.scope, NULL::text, w.ns, w.checkpoint, NULL::text, w.value::text, NULL::text,

@@ -1,6 +1,7 @@
 -- Items by namespace and key: what agents remember beyond one thread. A namespace is a path of labels.
 
 CREATE TABLE outlive.items (
+    tenant      text NOT NULL DEFAULT coalesce(current_setting('outlive.tenant', true), ''),
     ns          text[] COLLATE "C" NOT NULL,
     key         text COLLATE "C" NOT NULL,
     value       jsonb NOT NULL,
@@ -8,7 +9,7 @@ CREATE TABLE outlive.items (
     updated_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     lives       interval,
     expires_at  timestamptz,
-    PRIMARY KEY (ns, key)
+    PRIMARY KEY (tenant, ns, key)
 );
 
 COMMENT ON COLUMN outlive.items.lives IS 'How long it lives after it was put or, if its reader asks for that, read.';
@@ -51,15 +52,19 @@ LANGUAGE sql IMMUTABLE AS $$
         THEN p_prefix[: cardinality(p_prefix) - 1] || (p_prefix[cardinality(p_prefix)] || chr(1)) END
 $$;
 
+-- The tenant whose items are meant.
+CREATE FUNCTION outlive.items_tenant() RETURNS text
+LANGUAGE sql STABLE AS $$ SELECT coalesce(current_setting('outlive.tenant', true), '') $$;
+
 -- Puts and deletes (where the value is null) items, the last one of a name counts. Said twice, it is done once.
 CREATE FUNCTION outlive.put_items(p_ns text[], p_keys text[], p_values text[], p_minutes double precision[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     PERFORM 1 FROM outlive.items AS i JOIN unnest(p_ns, p_keys) AS n (ns, key) ON i.ns = n.ns::text[] AND i.key = n.key
-    ORDER BY i.ns, i.key FOR UPDATE OF i;
+    WHERE i.tenant = outlive.items_tenant() ORDER BY i.ns, i.key FOR UPDATE OF i;
     DELETE FROM outlive.items AS i USING unnest(p_ns, p_keys, p_values) AS n (ns, key, value)
-    WHERE i.ns = n.ns::text[] AND i.key = n.key AND n.value IS NULL;
+    WHERE i.tenant = outlive.items_tenant() AND i.ns = n.ns::text[] AND i.key = n.key AND n.value IS NULL;
     INSERT INTO outlive.items AS i (ns, key, value, lives, expires_at)
     SELECT n.ns::text[], n.key, n.value::jsonb, make_interval(secs => n.minutes * 60),
         clock_timestamp() + make_interval(secs => n.minutes * 60)
@@ -75,5 +80,5 @@ CREATE FUNCTION outlive.refresh_items(p_ns text[], p_keys text[]) RETURNS void
 LANGUAGE sql VOLATILE AS $$
     UPDATE outlive.items AS i SET expires_at = clock_timestamp() + i.lives
     FROM unnest(p_ns, p_keys) AS n (ns, key)
-    WHERE i.ns = n.ns::text[] AND i.key = n.key AND i.lives IS NOT NULL
+    WHERE i.tenant = outlive.items_tenant() AND i.ns = n.ns::text[] AND i.key = n.key AND i.lives IS NOT NULL
 $$;
