@@ -165,7 +165,7 @@ class Taking:
         with self._step(Step.SEND), tempfile.TemporaryDirectory(prefix="outlive-backup-") as scratch:
             await held.keep_wal()
             self._note(held.note)
-            against = await self._against(parent, server, Path(scratch))
+            against = await self._against(parent, held, server, Path(scratch))
             try:
                 sent = await physical.take(
                     self._store, base.id, self._access, server, self._request, held, self._meter(), against
@@ -181,13 +181,15 @@ class Taking:
             base, objects=sent.objects, start_lsn=str(sent.wal.start), end_lsn=str(sent.wal.end), counts=counts
         )
 
-    async def _against(self, parent: BackupManifest | None, server: ServerFacts, scratch: Path) -> Path | None:
+    async def _against(
+        self, parent: BackupManifest | None, held: Hold, server: ServerFacts, scratch: Path
+    ) -> Path | None:
         if parent is None:
             return None
         if server.role is Role.STANDBY and self._primary is not None:
             # A standby's backup begins at its last restart point, which has to lie behind the parent.
             with contextlib.suppress(UnavailableError):
-                await checkpoint(self._access, self._primary.address)
+                await held.replayed(await checkpoint(self._access, self._primary.address))
         return await physical.fetch_pg_manifest(self._store, parent.id, self._request, scratch)
 
     async def _counts(self, server: ServerFacts) -> tuple[DatabaseCounts, ...]:

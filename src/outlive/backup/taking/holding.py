@@ -12,16 +12,20 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
+from outlive import system
 from outlive.backup.plan.source import ServerFacts
 from outlive.backup.taking.progress import Meter
 from outlive.backup.taking.servers import look
 from outlive.errors import BackupError, UnavailableError
+from outlive.model.lsn import Lsn
 from outlive.model.topology import Address
 from outlive.postgres.access import Access, connect
 
 LOCK = 0x6F75746C697665  # "outlive"
 WATCH_EVERY_S = 1.0
 QUERY_LIMIT_S = 10.0
+REPLAY_LIMIT_S = 30.0
+REPLAY_POLL_S = 0.1
 _SLOT = "SELECT pg_create_physical_replication_slot($1, immediately_reserve := true, temporary := true)"
 _TOTAL = "SELECT max(backup_total) FROM pg_stat_progress_basebackup"
 
@@ -41,6 +45,15 @@ class Hold:
             UnavailableError: it is gone.
         """
         return await look(self._connection, self.address)
+
+    async def replayed(self, lsn: Lsn) -> bool:
+        """Wait until the standby has replayed up to there; whether it has, within `REPLAY_LIMIT_S` seconds."""
+        until = system.monotonic() + REPLAY_LIMIT_S
+        while system.monotonic() < until:
+            if (await self.look()).lsn >= lsn:
+                return True
+            await asyncio.sleep(REPLAY_POLL_S)
+        return False
 
     async def keep_wal(self) -> None:
         """Let the server keep the WAL that the backup is going to fetch at its end; a note where it can't."""
@@ -77,8 +90,10 @@ async def hold(access: Access, address: Address) -> AsyncIterator[Hold]:
         connection.terminate()
 
 
-async def checkpoint(access: Access, address: Address) -> None:
+async def checkpoint(access: Access, address: Address) -> Lsn:
     """Let the primary write a checkpoint, so that a standby's next one lies behind what was written until now.
+
+    Returns where the WAL stood after it: a standby that has replayed that has the checkpoint.
 
     Raises:
         UnavailableError: it doesn't, or this role may not ask for it.
@@ -86,6 +101,7 @@ async def checkpoint(access: Access, address: Address) -> None:
     connection = await connect(access, address)
     try:
         await connection.execute("CHECKPOINT")
+        return Lsn.parse(await connection.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None
     finally:
