@@ -29,6 +29,9 @@ def errors_page() -> str:
 
 
 def _family(error: type[OutliveError]) -> Iterator[type[OutliveError]]:
+    # A room's own subclasses stay inside it: callers see them as what they derive from.
+    if error.__module__ != errors.__name__:
+        return
     yield error
     for child in error.__subclasses__():
         yield from _family(child)
