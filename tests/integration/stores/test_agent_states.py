@@ -48,7 +48,7 @@ async def test_the_same_save_twice_is_one(db: outlive.Cluster) -> None:
     nothing: list[list[Any]] = [[]] * 6
     args: list[Any] = ["said-twice", 0, uuid4(), "{}", [], *nothing]
     for _ in range(2):
-        assert await db.fetchval(queries("agent_states")["save"], *args) == 1
+        assert await db.fetchval(queries("agent_states")["save"], *args, read="strong") == 1
 
 
 async def test_a_save_costs_what_it_changes(state: AgentState, db: outlive.Cluster) -> None:
