@@ -160,7 +160,7 @@ def show(figures: dict[str, Figure]) -> str:
         lines.append(f"| {name} | {each.seconds:.1f} | {rate} | {ratio} | {stored} | {each.rss_bytes / 1e6:.0f} |")
     increment = figures[INCREMENT]
     share, size = increment.seconds / ours.seconds, (increment.stored_bytes or 0) / (ours.stored_bytes or 1)
-    lines.append(f"\nThe incremental one took {share:.0%} of the full one's time and {size:.1%} of its bytes; ")
+    lines.append(f"\nThe incremental one took {share:.0%} of the full one's time and {size:.1%} of its bytes;")
     lines.append(f"the server's files were {ours.raw_bytes / 1e6:.0f} MB.")
     return "\n".join(lines) + "\n"
 
