@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outlive.backup.keys import load_keyring
 from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json, say
-from outlive.cluster import archiving, limits
-from outlive.cluster.archiving import ArchiveWish
+from outlive.cluster import limits
 from outlive.cluster.directory import ClusterDirectory
+
+if TYPE_CHECKING:
+    from outlive.cluster.archiving import ArchiveWish
 
 
 def enable(
@@ -67,12 +68,17 @@ def archive_wish(
     Raises:
         ConfigurationError: the key file holds no key.
     """
+    from outlive.backup.keys import load_keyring
+    from outlive.cluster.archiving import ArchiveWish
+
     load_keyring(key_file)
     key = key_file.read_bytes() if key_file else None
     return ArchiveWish(url=storage, options_file=options_file, key=key, objective_s=objective_s)
 
 
 def _change(cluster: ClusterDirectory, wish: ArchiveWish | None, timeout_s: float, *, json: bool) -> None:
+    from outlive.cluster import archiving
+
     changed = call_or_exit(lambda: archiving.write(cluster, wish))
     await_or_exit(archiving.apply(cluster, say, timeout_s=timeout_s))
     url = wish.url if wish else None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from outlive.demo.backups import Backups
 from outlive.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from outlive.demo.backups import Backups  # the command line has to start without all that it brings
 
 
 class Fault(Enum):
