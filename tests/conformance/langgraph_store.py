@@ -60,26 +60,26 @@ class LangGraphStoreConformance:
     @pytest.mark.parametrize(
         ("asked", "keys"),
         [
-            ({}, {"a", "b", "c"}),
-            ({"kind": "x"}, {"a", "b"}),
-            ({"kind": "x", "n": 2}, {"b"}),
-            ({"n": {"$gt": 1}}, {"b", "c"}),
-            ({"n": {"$gte": 1, "$lt": 3}}, {"a", "b"}),
-            ({"n": {"$lte": 1}}, {"a"}),
-            ({"n": {"$ne": 2}}, {"a", "c"}),
-            ({"n": {"$eq": 3}}, {"c"}),
-            ({"deep": {"on": True}}, {"a"}),
-            ({"none": "x"}, set()),
+            ({}, "abc"),
+            ({"kind": "x"}, "ab"),
+            ({"kind": "x", "n": 2}, "b"),
+            ({"n": {"$gt": 1}}, "bc"),
+            ({"n": {"$gte": 1, "$lt": 3}}, "ab"),
+            ({"n": {"$lte": 1}}, "a"),
+            ({"n": {"$ne": 2}}, "ac"),
+            ({"n": {"$eq": 3}}, "c"),
+            ({"deep": {"on": True}}, "a"),
+            ({"none": "x"}, ""),
         ],
         ids=str,
     )
-    async def test_items_are_found_by_filters(self, store: BaseStore, asked: dict[str, Any], keys: set[str]) -> None:
+    async def test_items_are_found_by_filters(self, store: BaseStore, asked: dict[str, Any], keys: str) -> None:
         """Under a path and in what lies below it, by equality and by operators."""
         await store.aput(("f", "1"), "a", {"kind": "x", "n": 1, "deep": {"on": True, "more": 1}})
         await store.aput(("f", "1", "deeper"), "b", {"kind": "x", "n": 2, "deep": {"on": False}})
         await store.aput(("f", "2"), "c", {"kind": "y", "n": 3})
         await store.aput(("f2",), "other", {"kind": "x", "n": 2})
-        assert {item.key for item in await store.asearch(("f",), filter=asked)} == keys
+        assert {item.key for item in await store.asearch(("f",), filter=asked)} == set(keys)
 
     async def test_a_search_comes_in_pages(self, store: BaseStore) -> None:
         """Every item is in one of them."""

@@ -71,7 +71,11 @@ def test_builtin_values_are_made_again(value: Any) -> None:
     assert repr(seen.made()) == repr(value)
 
 
-@pytest.mark.parametrize("value", [object(), [object()], AIMessage("a", additional_kwargs={"o": object()})], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [object(), [object()], AIMessage("a", additional_kwargs={"o": object()})],
+    ids=["an object", "a list of one", "a message with one"],
+)
 def test_some_values_have_no_image(value: Any) -> None:
     """What holds objects: it never counts as unchanged."""
     assert image(value) is None
