@@ -23,6 +23,7 @@ lock-path={root}/lock
 log-path={root}/log
 spool-path={root}/spool
 start-fast=y
+job-retry=0
 [{stanza}]
 pg1-path={root}/data
 pg1-port={port}
