@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,7 +137,9 @@ def _engine(stanza: str, config: Path, postgres_bin: Path | None) -> PgBackRest:
     from outlive.postgres import identity, programs
 
     def made() -> PgBackRest:
-        who = identity.decide(Path(tempfile.gettempdir()), str(programs.directory(postgres_bin)))
+        # Of a directory that isn't there yet nobody is the owner: the account is the one that a new one would have.
+        new = Path(tempfile.gettempdir()) / f"outlive-pgbackrest-{os.getpid()}"
+        who = identity.decide(new, str(programs.directory(postgres_bin)))
         engine = PgBackRest(stanza, config, run_as=who)
         engine.check()
         return engine

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import tarfile
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +78,12 @@ async def keys(store: ObjectStore) -> list[str]:
     return sorted([facts.key async for facts in store.list()])
 
 
+def unpack(tar: bytes, into: Path) -> None:
+    """By tar itself: the oldest Python that is supported has no filter against what a tar may hold."""
+    into.mkdir(mode=0o700)
+    subprocess.run(["tar", "-x", "--no-same-owner", "-C", into], input=tar, check=True, timeout=60)
+
+
 async def test_a_full_backup_starts_and_holds_the_rows(
     server: OneServer, store: ObjectStore, table: str, tmp_path: Path
 ) -> None:
@@ -90,8 +95,7 @@ async def test_a_full_backup_starts_and_holds_the_rows(
     counted = next(each for each in backup.counts if each.database == "postgres").tables[f"public.{table}"]
     tar = await content(store, backup, BASE)
     assert len(tar) == next(each.raw_bytes for each in backup.objects if each.key.endswith(BASE))
-    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-        archive.extractall(tmp_path / "data", filter="data")
+    await asyncio.to_thread(unpack, tar, tmp_path / "data")
     rows = await asyncio.to_thread(server.run_on, tmp_path / "data", f"SELECT count(*) FROM {table}")
     assert rows == [str(counted.rows)] == ["5000"]
 

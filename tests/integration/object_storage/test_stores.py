@@ -88,15 +88,15 @@ async def test_a_bucket_that_is_not_there(s3: SeaweedFS) -> None:
 async def test_a_server_that_is_gone_then_back(tmp_path: Path) -> None:
     """Down and frozen are told in time, as unknown; after a kill -9 what was acknowledged is still there."""
     with SeaweedFS(tmp_path / "s3") as server:
+        patient = open_store(server.url(), server.options(timeout_s=30.0, retries=10))
+        await patient.put("kept", b"kept")
         store = open_store(server.url(), server.options(timeout_s=2.0, retries=1))
-        await store.put("kept", b"kept")
         thaw = server.freeze()
         await _told_in_time(store)
         thaw()
         server.kill()
         await _told_in_time(store)
         server.start()
-        patient = open_store(server.url(), server.options(timeout_s=30.0, retries=10))
         assert await patient.get("kept") == b"kept"
 
 

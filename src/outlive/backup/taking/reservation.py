@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -27,11 +28,28 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def reserve(store: ObjectStore, kind: Kind, parent: str | None) -> BackupId:
-    """A new ID of this moment, taken by this process alone.
+    """A new ID of this moment, taken by this process alone; given back if the caller is cancelled meanwhile.
 
     Raises:
         BackupError: all IDs of this second are taken.
     """
+    # A put that is cancelled may still arrive: it is let end, so that what it wrote can be removed.
+    reserving = asyncio.ensure_future(_reserve(store, kind, parent))
+    try:
+        return await asyncio.shield(reserving)
+    except asyncio.CancelledError:
+        await _give_back(store, reserving)
+        raise
+
+
+async def _give_back(store: ObjectStore, reserving: asyncio.Future[BackupId]) -> None:
+    """What can't be removed in time is for `prune`."""
+    with suppress(OutliveError, TimeoutError):
+        async with asyncio.timeout(CLEAN_LIMIT_S):
+            await release(store, await reserving)
+
+
+async def _reserve(store: ObjectStore, kind: Kind, parent: str | None) -> BackupId:
     now = system.now_utc().replace(microsecond=0)
     begun = Begun(started_at=now, host=socket.gethostname(), pid=os.getpid(), parent=parent)
     for number in range(1, SAME_SECOND_LIMIT):
