@@ -160,5 +160,8 @@ class Archiving:
         return segment_name in {segment.name for segment in (await self.archived()).segments}
 
     async def wait_for(self, segment_name: str, limit_s: float = LIMIT_S) -> None:
-        """Wait until the store has that segment as a whole."""
-        await until(lambda: self.has(segment_name), limit_s)
+        """Wait until the store has that segment as a whole; the archiver's own words tell why it does not."""
+        try:
+            await until(lambda: self.has(segment_name), limit_s)
+        except TimeoutError:
+            raise AssertionError(f"{segment_name} did not arrive; the archiver: {self.log()[-3000:]}") from None
