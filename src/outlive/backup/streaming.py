@@ -28,6 +28,8 @@ POLL_S = 0.1
 STANDBY_POLL_S = 0.5
 RECONNECT_S = 1.0
 TIMEOUT_S = 5.0
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when its server dies: the last one where that is between two of its own states."""
 _ASK = """
 SELECT pg_is_in_recovery(),
        CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END,
@@ -53,7 +55,7 @@ class Streamer:
         while True:
             try:
                 await self._follow()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except LOST as error:
                 self._log.role("unreachable", self._timeline)
                 self._log.event("server-lost", error=str(error) or type(error).__name__)
             await asyncio.sleep(RECONNECT_S)
