@@ -51,11 +51,11 @@ async def _standby_names(spec: ClusterSpec, secrets: Secrets) -> str | None:
             target_session_attrs="primary",
             timeout=TIMEOUT_S,
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return None
     try:
         return str(await connection.fetchval("SHOW synchronous_standby_names", timeout=TIMEOUT_S))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return None
     finally:
         connection.terminate()
@@ -68,11 +68,11 @@ async def setting(node: NodeSpec, secrets: Secrets, name: str) -> str | None:
             host=node.host, port=node.ports.postgres, user=SUPERUSER, password=secrets.superuser,
             database="postgres", timeout=TIMEOUT_S,
         )  # fmt: skip
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return None
     try:
         return str(await connection.fetchval("SELECT current_setting($1)", name, timeout=TIMEOUT_S))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
         return None
     finally:
         connection.terminate()

@@ -42,7 +42,14 @@ class Bell:
         while True:
             try:
                 await self._listen()
-            except (OutliveError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            except (
+                OutliveError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+                TimeoutError,
+            ) as error:
                 _log.info("not listening for a moment: %s", error)
                 await asyncio.sleep(RECONNECT_S)
 

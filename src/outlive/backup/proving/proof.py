@@ -54,7 +54,14 @@ async def _stand(access: Access, place: int) -> Stand | None:
             lsn, timeline = await connection.fetchrow(_STANDS, timeout=QUERY_LIMIT_S)
         finally:
             connection.terminate()
-    except (UnavailableError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (
+        UnavailableError,
+        OSError,
+        TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    ):
         return None
     return Stand(str(address), Timeline(timeline), Lsn.parse(lsn)) if lsn else None
 

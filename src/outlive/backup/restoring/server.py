@@ -113,7 +113,7 @@ class PrivateServer:
                 return bool(await connection.fetchval("SELECT pg_get_wal_replay_pause_state() = 'paused'"))
             finally:
                 connection.terminate()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return False  # it is ending, which the caller sees by its process
 
     async def stop(self) -> None:

@@ -56,7 +56,7 @@ async def count(
         finally:
             await connection.close()
         return tuple([await _database(access, address, name, exact_below_bytes) for name in names])
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise UnavailableError(f"{address}: its rows can't be counted: {str(error) or type(error).__name__}") from None
 
 

@@ -66,7 +66,9 @@ class Hold:
     async def watch(self, meter: Meter) -> None:
         """Tell the meter the server's own estimate of the size, until cancelled."""
         while True:  # ends with the task
-            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(
+                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+            ):
                 meter.total_bytes = await self._connection.fetchval(_TOTAL, timeout=QUERY_LIMIT_S) or meter.total_bytes
             await asyncio.sleep(WATCH_EVERY_S)
 
@@ -102,7 +104,7 @@ async def checkpoint(access: Access, address: Address) -> Lsn:
     try:
         await connection.execute("CHECKPOINT")
         return Lsn.parse(await connection.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None
     finally:
         connection.terminate()
@@ -111,5 +113,5 @@ async def checkpoint(access: Access, address: Address) -> Lsn:
 async def _lock(connection: asyncpg.Connection, address: Address) -> bool:
     try:
         return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK, timeout=QUERY_LIMIT_S))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None

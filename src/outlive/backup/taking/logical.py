@@ -50,7 +50,7 @@ async def take(
             snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
             counts = await counting.within(connection, database, before) if request.count_rows else None
             stored = await _send(store, backup_id, access, server, request, meter, database, snapshot)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise UnavailableError(f"{server.address}: {str(error) or type(error).__name__}") from None
     finally:
         connection.terminate()

@@ -54,7 +54,7 @@ async def look(connection: asyncpg.Connection, address: Address) -> ServerFacts:
     """
     try:
         row = await connection.fetchrow(_FACTS, timeout=QUERY_LIMIT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None
     assert row is not None
     return ServerFacts(
