@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -15,6 +16,19 @@ def main() -> None:
             raise
         sys.stderr.write(f"outlive: the package {error.name} is not installed\n  pip install 'outlive[local]'\n")
         sys.exit(2)
+    except SystemExit as ending:
+        _leave(ending.code)
+        raise
+
+
+def _leave(code: object) -> None:
+    """End at once where the object store's driver was at work: now and then one of its threads, which outlive the
+    work, aborts the process while the interpreter is taken down, and a command that did its work ended with SIGABRT.
+    """
+    if "obstore" in sys.modules and (code is None or isinstance(code, int)):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
 
 
 if __name__ == "__main__":
