@@ -22,8 +22,9 @@ def main() -> None:
 
 
 def _leave(code: object) -> None:
-    """End at once where the object store's driver was at work: now and then one of its threads, which outlive the
-    work, aborts the process while the interpreter is taken down, and a command that did its work ended with SIGABRT.
+    """End at once where the object store's driver was at work.
+
+    Its threads outlive the work, and now and then one aborts the process while the interpreter is taken down.
     """
     if "obstore" in sys.modules and (code is None or isinstance(code, int)):
         sys.stdout.flush()
