@@ -12,9 +12,10 @@ from outlive.backup.catalog import Catalog
 from outlive.backup.layout import BEGUN, MANIFEST, VERIFICATIONS, backup_key, id_of
 from outlive.backup.manifest import BackupManifest, StoredObject
 from outlive.errors import BackupError, ObjectNotFoundError
-from outlive.object_storage.store import ObjectStore
+from outlive.object_storage.store import ObjectStore, UnfinishedUpload
 
 OBJECTS_AT_A_TIME = 4
+NO_UPLOADS = "uploads that never ended: this store tells of none, or asks for credentials that are not at hand here"
 
 
 class Severity(Enum):
@@ -35,12 +36,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The findings, and what was looked at. `read_bytes` is zero unless every byte was read."""
+    """The findings, and what was looked at. `read_bytes` is zero unless every byte was read.
+
+    `not_looked_at` says what could not be.
+    """
 
     findings: tuple[Finding, ...]
     backups: int
     objects: int
     read_bytes: int
+    not_looked_at: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -67,12 +72,14 @@ async def check(store: ObjectStore, *, deep: bool, progress: Callable[[str], Non
 
     wanted = [stored for backup in catalog.backups for stored in backup.objects]
     looked = [each for each in await asyncio.gather(*(look(stored) for stored in wanted)) if each is not None]
-    untidy = [*_untidy(catalog), *await _uploads(store)]
+    uploads = await store.unfinished()
+    untidy = [*_untidy(catalog), *(_upload(each) for each in uploads or ())]
     return Checked(
         findings=(*_damaged(catalog), *looked, *_chains(catalog), *untidy),
         backups=len(catalog.backups),
         objects=len(wanted),
         read_bytes=sum(each.size_bytes for each in wanted) if deep else 0,
+        not_looked_at=(NO_UPLOADS,) if uploads is None else (),
     )
 
 
@@ -130,8 +137,6 @@ def _own(backup: BackupManifest) -> Iterator[str]:
     yield from (stored.key for stored in backup.objects)
 
 
-async def _uploads(store: ObjectStore) -> list[Finding]:
-    return [
-        Finding(Severity.UNTIDY, each.key, f"an upload begun at {each.started_at:%Y-%m-%d %H:%M:%S} UTC never ended")
-        for each in await store.unfinished() or ()
-    ]
+def _upload(upload: UnfinishedUpload) -> Finding:
+    what = f"an upload begun at {upload.started_at:%Y-%m-%d %H:%M:%S} UTC never ended"
+    return Finding(Severity.UNTIDY, upload.key, what)

@@ -48,6 +48,7 @@ class WalReport:
     superseded: int
     continuity: Continuity
     window: Window | None
+    founded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ async def look(store: ObjectStore, keyring: Keyring | None) -> Looked:
         ConfigurationError: there is none.
         ObjectStorageError: the store doesn't answer, or refuses.
     """
-    _, material = await observe(store, keyring)
+    catalog, material = await observe(store, keyring)
+    assert catalog.repository is not None, "observe refuses a store without"
     archived, facts = material.archived, material.facts.archive
     continuity = find(archived, facts.histories, facts.segment_bytes)
     timeline = max(archived.timelines, default=None)
@@ -91,6 +93,7 @@ async def look(store: ObjectStore, keyring: Keyring | None) -> Looked:
         superseded=len(superseded(archived)),
         continuity=continuity,
         window=_window(continuity, material.facts.backups, proved.at if proved else None),
+        founded_at=catalog.repository.made_at,
     )
     return Looked(report, archived, material.system_identifier)
 

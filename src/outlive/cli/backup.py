@@ -19,13 +19,15 @@ app = typer.Typer(help="Backups: take them, list them, check them, keep and remo
 def create(
     kind: Annotated[Kind, typer.Option("--type", help="What to take.")] = Kind.FULL,
     source: Annotated[
-        Wanted | None, typer.Option("--from", help="Where from.", show_default="a fresh standby, else the primary")
+        Wanted | None,
+        typer.Option("--from", help="Where from.", show_default="the policy's, else a fresh standby, else the primary"),
     ] = None,
     or_full: Annotated[
         bool, typer.Option("--or-full/--or-fail", help="Where no incremental one can be taken: a full one, or none.")
     ] = True,
     rate_limit: Annotated[
-        float | None, typer.Option(help="MiB a second to read from the server at most.", min=0.1)
+        float | None,
+        typer.Option(help="MiB a second to read from the server at most.", min=0.1, show_default="the policy's"),
     ] = None,
     spread: Annotated[bool, typer.Option("--spread", help="Wait for a spread checkpoint, not a fast one.")] = False,
     database: Annotated[str | None, typer.Option(help="What a logical backup dumps.")] = None,
@@ -54,17 +56,18 @@ def create(
 
     home = chosen_directory(directory)
     where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
-    reach = call_or_exit(lambda: access(dsn, home, database))
+    said = call_or_exit(lambda: acts.of_policy(policy, kind))
+    reach = call_or_exit(lambda: access(dsn, home, database or said.database))
     wish = call_or_exit(
         lambda: acts.request(
             where,
             postgres_bin,
             kind=kind,
-            wanted=source,
+            wanted=source or said.wanted,
             or_full=or_full,
-            mib_per_s=rate_limit,
+            mib_per_s=rate_limit or said.mib_per_s,
             fast_checkpoint=not spread,
-            database=database,
+            database=database or said.database,
         )
     )
     manifest = await_or_exit(acts.create(where, reach, wish))

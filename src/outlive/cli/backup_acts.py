@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +21,40 @@ from outlive.cli import backup_view as view
 from outlive.cli.storage import Place
 from outlive.cli.terminal import say
 from outlive.errors import ConfigurationError
+from outlive.policy.load import load
 from outlive.postgres import programs
 from outlive.postgres.access import Access
 
 T = TypeVar("T")
 MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the policy says of how a backup is read; None where it says nothing."""
+
+    wanted: Wanted | None = None
+    mib_per_s: float | None = None
+    database: str | None = None
+
+
+def of_policy(policy: Path | None, kind: Kind) -> Said:
+    """What the policy says of backups of this kind; of incremental and logical ones, else what it says of full ones.
+
+    Raises:
+        ConfigurationError: it can't be read.
+    """
+    if policy is None:
+        return Said()
+    backups = load(policy).backup_policy
+    full, logical = backups.full_backup, backups.logical
+    own = {Kind.FULL: full, Kind.INCREMENTAL: backups.incremental, Kind.LOGICAL: logical}[kind] or full
+    source = own.backup_from or full.backup_from
+    return Said(
+        wanted=Wanted(source) if source else None,
+        mib_per_s=own.rate_limit_mib_s or full.rate_limit_mib_s,
+        database=logical.database if logical and kind is Kind.LOGICAL else None,
+    )
 
 
 def request(

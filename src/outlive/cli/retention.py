@@ -60,8 +60,8 @@ def check(
 ) -> None:
     """Look whether everything is there that the manifests name, and what else lies there.
 
-    Ends with 9 if a backup is broken. The WAL archive has a command of its own, `outlive wal check`; that a backup
-    can be restored only `outlive backup verify` proves.
+    Ends with 9 if a backup is broken, or the bucket doesn't lock as the policy says. The WAL archive has a command of
+    its own, `outlive wal check`; that a backup can be restored only `outlive backup verify` proves.
 
     \b
     Examples:
@@ -72,9 +72,9 @@ def check(
     from outlive.cli.storage import place
 
     where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
-    checked, locking = await_or_exit(acts.check(where, deep=deep, probe_lock=probe_lock))
-    put_json(acts.checked_json(checked, locking)) if json else put(acts.checked_text(checked, locking))
-    if not checked.whole:
+    checked, locks = await_or_exit(acts.check(where, policy, deep=deep, probe_lock=probe_lock))
+    put_json(acts.checked_json(checked, locks)) if json else put(acts.checked_text(checked, locks))
+    if not checked.whole or not locks.as_wanted:
         raise typer.Exit(BROKEN_EXIT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from outlive.cli.backup_view import size
 from outlive.cli.storage import Place
 from outlive.cli.terminal import say
 from outlive.errors import ConfigurationError
-from outlive.object_storage.lock import Locking, probe
+from outlive.object_storage.lock import Locking, Rule, lacking, probe, rule
 from outlive.policy.load import load
 
 
@@ -40,9 +41,11 @@ def rules(days: float | None, count: int | None, unfinished_hours: float, policy
 def _of_policy(policy: Path, unfinished: timedelta) -> Rules:
     said = load(policy).backup_policy
     full, logical = said.full_backup, said.logical
+    window = said.wal_archiving.recovery_target_time or timedelta(0)
     return Rules(
-        days=full.retention_days, count=full.retention_count, unfinished_after=unfinished,
-        logical_days=logical.retention_days if logical else None,
+        # The longer of the two, where they contradict each other: what is removed doesn't come back.
+        days=max(full.retention_days, window / timedelta(days=1)), count=full.retention_count,
+        logical_days=logical.retention_days if logical else None, unfinished_after=unfinished,
     )  # fmt: skip
 
 
@@ -55,11 +58,31 @@ async def prune(where: Place, wanted: Rules, *, dry_run: bool) -> Pruning:
         return pruning
 
 
-async def check(where: Place, *, deep: bool, probe_lock: bool) -> tuple[Checked, Locking | None]:
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """What is known of Object Lock: what the attempt showed, the bucket's rule, what it lacks of the policy's."""
+
+    probed: Locking | None = None
+    rule: Rule | Locking | None = None
+    lacking: str | None = None
+
+    @property
+    def as_wanted(self) -> bool:
+        """Whether the bucket locks as the policy says, and nothing was seen to be removed in spite of a lock."""
+        return self.lacking is None and self.probed is not Locking.IGNORED
+
+
+async def check(where: Place, policy: Path | None, *, deep: bool, probe_lock: bool) -> tuple[Checked, Locks]:
     """Look, and tell on stderr which object is being read."""
+    wanted = load(policy).backup_policy.object_lock if policy else None
     async with where.opened() as store:
         checked = await look(store, deep=deep, progress=lambda key: say(f"outlive: reading {key}"))
-    return checked, await probe(where.url, where.options) if probe_lock else None
+    found = await rule(where.url, where.options) if wanted or probe_lock else None
+    return checked, Locks(
+        probed=await probe(where.url, where.options) if probe_lock else None,
+        rule=found,
+        lacking=lacking(found, wanted.days, wanted.mode) if wanted and found else None,
+    )
 
 
 async def keep(where: Place, name: str, backup: str, reason: str) -> Keep:
@@ -102,8 +125,9 @@ def pruning_text(pruning: Pruning, *, dry_run: bool) -> str:
     return "\n".join(lines)
 
 
-def checked_json(checked: Checked, locking: Locking | None) -> dict[str, Any]:
+def checked_json(checked: Checked, locks: Locks) -> dict[str, Any]:
     """All of it."""
+    probed, found = locks.probed, locks.rule
     return {
         "whole": checked.whole,
         "backups": checked.backups,
@@ -112,20 +136,29 @@ def checked_json(checked: Checked, locking: Locking | None) -> dict[str, Any]:
         "findings": [
             {"severity": each.severity.value, "key": each.key, "what": each.what} for each in checked.findings
         ],
-        "object_lock": None if locking is None else {"result": locking.name.lower(), "meaning": locking.value},
+        "not_looked_at": list(checked.not_looked_at),
+        "object_lock": None if probed is None else {"result": probed.name.lower(), "meaning": probed.value},
+        "lock_rule": {"mode": found.mode, "days": found.days} if isinstance(found, Rule) else None,
+        "lock_lacking": locks.lacking,
     }
 
 
-def checked_text(checked: Checked, locking: Locking | None) -> str:
+def checked_text(checked: Checked, locks: Locks) -> str:
     """The findings, then one line."""
-    return "\n".join(_lines(checked, locking))
+    return "\n".join(_lines(checked, locks))
 
 
-def _lines(checked: Checked, locking: Locking | None) -> Iterator[str]:
+def _lines(checked: Checked, locks: Locks) -> Iterator[str]:
     for each in checked.findings:
         yield f"{each.severity.value}: {each.key}: {each.what}"
+    for what in checked.not_looked_at:
+        yield f"not looked at: {what}"
     read = f"every byte read, {size(checked.read_bytes)}" if checked.read_bytes else "looked at by size"
     verdict = "all whole" if checked.whole else "NOT all whole"
     yield f"{checked.backups} backups of {checked.objects} objects, {read}: {verdict}"
-    if locking is not None:
-        yield f"Object Lock: {locking.value}"
+    if isinstance(locks.rule, Rule):
+        yield f"Object Lock: the bucket locks what is written for {locks.rule.days} days (mode {locks.rule.mode})"
+    if locks.probed is not None:
+        yield f"Object Lock, tried: {locks.probed.value}"
+    if locks.lacking is not None:
+        yield f"NOT as the policy says: {locks.lacking}"

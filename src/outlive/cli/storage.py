@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from outlive.backup.codec import Codec
-from outlive.backup.keys import Keyring, load_keyring
+from outlive.backup.keys import KEY_FILE, Keyring, load_keyring
 from outlive.cli.storage_options import STORAGE, STORAGE_OPTIONS
 from outlive.client import dsn as dsns
 from outlive.cluster import database as database_of_cluster
@@ -32,6 +32,7 @@ class _Archive(msgspec.Struct):
     url: str
     options_file: str | None = None
     key_file: str | None = None
+    encrypted: bool = False
 
 
 class _Spec(msgspec.Struct):
@@ -47,10 +48,20 @@ class Place:
     url: str
     options: StoreOptions
     keyring: Keyring | None
+    must_encrypt: bool = False
 
     @property
     def codec(self) -> Codec:
-        """How to write there."""
+        """How to write there.
+
+        Raises:
+            ConfigurationError: the policy asks for encryption, and no key is at hand.
+        """
+        if self.must_encrypt and self.keyring is None:
+            raise ConfigurationError(
+                "the policy asks for encryption, and there is no key",
+                hint=f"Name its file in the policy's `encryption`, by --key-file or {KEY_FILE}.",
+            )
         return Codec(keyring=self.keyring)
 
     @asynccontextmanager
@@ -81,7 +92,8 @@ def place(
     own = next((each for each in known if each.url == url), _Archive(url))
     options = options_file or _path(os.environ.get(STORAGE_OPTIONS)) or _path(own.options_file)
     keyring = load_keyring(key_file) or load_keyring(_path(own.key_file))
-    return Place(url, read_options(options) if options else StoreOptions(), keyring)
+    must_encrypt = any(each.encrypted for each in known if each.url == url)
+    return Place(url, read_options(options) if options else StoreOptions(), keyring, must_encrypt)
 
 
 def access(dsn: str | None, directory: Path, database: str | None = None) -> Access:
@@ -111,8 +123,8 @@ def _of_policy(file: Path | None) -> _Archive | None:
         return None
     said = load(file).backup_policy
     key_file = said.encryption.key_file if said.encryption else None
-    named = [str(file.parent / each) if each else None for each in (said.storage_options, key_file)]
-    return _Archive(said.full_backup.storage, *named)
+    options, key = (str(file.parent / each) if each else None for each in (said.storage_options, key_file))
+    return _Archive(said.full_backup.storage, options, key, encrypted=said.encryption is not None)
 
 
 def _path(text: str | None) -> Path | None:

@@ -55,7 +55,7 @@ def verify(
 
     home = chosen_directory(directory)
     where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
-    limit_s = max_minutes * SECONDS if max_minutes is not None else call_or_exit(lambda: _limit_s(policy))
+    limit_s = max_minutes * SECONDS if max_minutes is not None else call_or_exit(lambda: limit_s(policy))
 
     async def work() -> Evidence:
         from outlive.backup.observation import observe
@@ -112,12 +112,20 @@ def point(
     put(f"{made.name} is {made.lsn} on timeline {made.timeline}")
 
 
-def _limit_s(policy: Path | None) -> float | None:
+def limit_s(policy: Path | None) -> float | None:
+    """The seconds that a restore may take: the shorter of what the policy allows a test, and of its objective.
+
+    Raises:
+        ConfigurationError: it can't be read.
+    """
     from outlive.policy.load import load
 
-    testing = load(policy).backup_policy.restore_testing if policy else None
-    minutes = testing.max_restore_time_minutes if testing else None
-    return minutes * SECONDS if minutes is not None else None
+    if policy is None:
+        return None
+    said = load(policy).backup_policy
+    testing, objective = said.restore_testing, said.objectives.rto_minutes
+    minutes = [each for each in (testing.max_restore_time_minutes if testing else None, objective) if each is not None]
+    return min(minutes) * SECONDS if minutes else None
 
 
 def _moment(text: str) -> datetime | None:

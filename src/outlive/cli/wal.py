@@ -27,7 +27,7 @@ def status(
     """Show the recoverable window, what the loss of every node would take now, and each node's archiver.
 
     All of it is told from the store and the archivers, nothing from PostgreSQL's statistics. Exits with 9 if anything
-    is missing, fails, or is later than the cluster's objective.
+    is missing, fails, or is later than the objective: the policy's, else the cluster's.
 
     \b
     Examples:
@@ -40,7 +40,8 @@ def status(
 
     home = chosen_directory(directory)
     where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
-    found = await_or_exit(acts.status(where, home))
+    promised = call_or_exit(lambda: acts.promises(policy))
+    found = await_or_exit(acts.status(where, home, promised))
     put_json(view.status_json(found)) if json else put(view.status_text(found))
     if found.problems:
         raise typer.Exit(BackupError.exit_code)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from outlive import system
 from outlive.backup.archiver_files import STALE_AFTER_S, ArchiverState, read_state
 from outlive.backup.plan.loss import Loss, PrimaryEnd, Unproved, measure
+from outlive.backup.plan.window import shortfall
 from outlive.backup.wal_report import Damage, WalReport, look, read_deeply
 from outlive.cli.storage import Place
 from outlive.cluster import observation
 from outlive.cluster.directory import ClusterDirectory
 from outlive.cluster.spec import ArchiveSpec
 from outlive.model.lsn import Lsn
+from outlive.policy.load import load
 
 REPORT_EACH = 50
 DEFAULT_OBJECTIVE_S = 5.0
@@ -54,14 +56,35 @@ class Checked:
         return self.report.continuity.whole and not self.damages
 
 
-async def status(where: Place, home: Path) -> Status:
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What the policy promises of the archive; None where it promises nothing."""
+
+    loss_s: float | None = None
+    window: timedelta | None = None
+
+
+def promises(policy: Path | None) -> Promises:
+    """Those of a policy file.
+
+    Raises:
+        ConfigurationError: it can't be read.
+    """
+    if policy is None:
+        return Promises()
+    said = load(policy).backup_policy
+    return Promises(said.objectives.rpo_seconds, said.wal_archiving.recovery_target_time)
+
+
+async def status(where: Place, home: Path, promised: Promises | None = None) -> Status:
     """Ask the primary first, then the store: what the store then lacks, it lacked when the primary was asked."""
     archivers = await _archivers(where, home)
     async with where.opened() as store:
         looked = await look(store, where.keyring)
     report, now = looked.report, system.now_utc()
     loss = measure(report.proved, report.end, archivers.primary if archivers else None, now)
-    return Status(now, report, loss, archivers, tuple(_problems(report, loss, archivers, now)))
+    problems = _problems(report, loss, archivers, promised or Promises(), now)
+    return Status(now, report, loss, archivers, tuple(problems))
 
 
 async def check(where: Place, say: Callable[[str], None], *, deep: bool) -> Checked:
@@ -91,11 +114,17 @@ async def _archivers(where: Place, home: Path) -> Archivers | None:
     return Archivers(spec.archive, states, PrimaryEnd(primary.timeline, Lsn(primary.location)))
 
 
-def _problems(report: WalReport, loss: Loss | Unproved, archivers: Archivers | None, now: datetime) -> list[str]:
+def _problems(
+    report: WalReport, loss: Loss | Unproved, archivers: Archivers | None, promised: Promises, now: datetime
+) -> list[str]:
     said = [f"missing: {gap} ({gap.segments} segments)" for gap in report.continuity.gaps]
     said += [f"missing: {history}" for history in report.continuity.histories]
     archive = archivers.archive if archivers else None
-    objective_s = archive.objective_s if archive else DEFAULT_OBJECTIVE_S
+    objective_s = promised.loss_s or (archive.objective_s if archive else DEFAULT_OBJECTIVE_S)
+    if promised.window is not None:
+        begin = report.window.begin if report.window else None
+        lacking = shortfall(begin, promised.window, report.founded_at, now)
+        said += [lacking] if lacking else []
     if isinstance(loss, Unproved):
         said.append(loss.reason)
     elif loss.seconds > objective_s:

@@ -1,7 +1,8 @@
-"""Finds out whether S3's Object Lock holds, by trying: a locked object is put there, and its removal attempted.
+"""Finds out whether S3's Object Lock is in force: by asking for the bucket's rule, and by trying.
 
-That a store took the header proves nothing: some take it and remove the object all the same.
-Source: Amazon S3, "Locking objects with Object Lock".
+The rule (a default retention) is what locks whatever is written. That a store took it proves nothing: some take it and
+remove the object all the same. So a locked object can be put there, and its removal attempted.
+Source: Amazon S3, "Locking objects with Object Lock", "GetObjectLockConfiguration".
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from urllib.parse import urlsplit
+from xml.etree import ElementTree as Xml
 
 from outlive import system
 from outlive.object_storage.options import StoreOptions
-from outlive.object_storage.s3 import S3Calls, calls_of
+from outlive.object_storage.s3 import S3Calls, calls_of, parsed
 
 PROBE_SECONDS = 60
 FOLDER = "lock-probes"
@@ -28,7 +31,55 @@ class Locking(Enum):
     IGNORED = "the store takes locks, and removes a locked object all the same"
     REFUSED = "the store takes no locks: the bucket was made without Object Lock, or these credentials may not"
     NOT_S3 = "only S3 has Object Lock; ask the store's own console"
-    NO_CREDENTIALS = "the credentials are not at hand here (an instance's role), so nothing was tried"
+    NO_CREDENTIALS = "the credentials are not at hand here (an instance's role), so nothing could be looked at"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A bucket's default retention; `days` 0: it takes locks, and puts none by itself."""
+
+    mode: str
+    days: int
+
+
+DAYS_A_YEAR = 365
+
+
+async def rule(url: str, options: StoreOptions) -> Rule | Locking:
+    """The rule of the bucket, or why there is none.
+
+    Raises:
+        ObjectStorageError: no answer came, or one that is none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "s3":
+        return Locking.NOT_S3
+    calls = calls_of(parts.netloc, options)
+    if calls is None:
+        return Locking.NO_CREDENTIALS
+    answer = await calls.ask("GET", "", {"object-lock": ""})
+    if not answer.done and b"NoSuchBucket" not in answer.body:
+        return Locking.REFUSED
+    return _rule(parsed(answer, calls.bucket_url))
+
+
+def _rule(configuration: Xml.Element) -> Rule:
+    retention = configuration.find("{*}Rule/{*}DefaultRetention")
+    if retention is None:
+        return Rule("none", 0)
+    days, years = (int(retention.findtext(f"{{*}}{unit}") or 0) for unit in ("Days", "Years"))
+    return Rule((retention.findtext("{*}Mode") or "").lower(), days or years * DAYS_A_YEAR)
+
+
+def lacking(found: Rule | Locking, days: int, mode: str) -> str | None:
+    """What a bucket's rule lacks of the one that is wanted."""
+    if isinstance(found, Locking):
+        return found.value
+    if found.days < days:
+        return f"the bucket locks what is written for {found.days} days, not for {days}"
+    if mode == "compliance" and found.mode != mode:
+        return f"the bucket's mode is {found.mode}: whoever has the right to can remove what is locked"
+    return None
 
 
 async def probe(url: str, options: StoreOptions) -> Locking:

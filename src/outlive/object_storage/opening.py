@@ -93,6 +93,7 @@ def _s3(options: StoreOptions) -> dict[str, Any]:
         "access_key_id": found.access_key_id if found else None,
         "secret_access_key": found.secret_access_key if found else None,
         "session_token": found.session_token if found else None,
+        "checksum_algorithm": "SHA256" if options.checksums else None,
     }
     return {name: value for name, value in wishes.items() if value is not None}
 

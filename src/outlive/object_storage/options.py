@@ -31,7 +31,8 @@ class StoreOptions:
 
     Without `credentials` they come from the environment (AWS_*, GOOGLE_*, AZURE_*) or from the instance's role.
     `path_style` None means: yes where an endpoint is given. `timeout_s` bounds one request, `retries` how often a
-    failed one is tried again; after `timeout_s` no new try begins.
+    failed one is tried again; after `timeout_s` no new try begins. `checksums` sends a SHA-256 with what is written,
+    which Amazon's S3 asks for where a bucket locks it.
     """
 
     endpoint: str | None = None
@@ -41,6 +42,7 @@ class StoreOptions:
     allow_http: bool = False
     timeout_s: float = TIMEOUT_S
     retries: int = RETRIES
+    checksums: bool = False
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,6 +54,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     allow_http: bool = False
     timeout_s: float = TIMEOUT_S
     retries: int = RETRIES
+    checksums: bool = False
     credentials_file: str | None = None
     access_key_id: str | None = None
     secret_access_key: str | None = None
@@ -77,7 +80,7 @@ def read_options(path: Path) -> StoreOptions:
         raise ConfigurationError(f"{path}: timeout_s must be above zero, and retries not below it")
     return StoreOptions(
         endpoint=said.endpoint, region=said.region, path_style=said.path_style, credentials=_credentials(path, said),
-        allow_http=said.allow_http, timeout_s=said.timeout_s, retries=said.retries,
+        allow_http=said.allow_http, timeout_s=said.timeout_s, retries=said.retries, checksums=said.checksums,
     )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ class S3Housekeeping:
         marker: dict[str, str] = {}
         for _ in range(PAGES_LIMIT):
             answer = await self.calls.ask("GET", "", {"uploads": "", "prefix": self._prefix, **marker})
-            page = _parsed(answer, self.calls.bucket_url)
+            page = parsed(answer, self.calls.bucket_url)
             found += [self._upload(entry) for entry in page.iterfind("{*}Upload")]
             if page.findtext("{*}IsTruncated") != "true":
                 break
@@ -128,7 +128,13 @@ def _from_environment() -> Credentials | None:
     return Credentials(key_id, secret, os.environ.get("AWS_SESSION_TOKEN")) if key_id and secret else None
 
 
-def _parsed(answer: Answer, where: str) -> Xml.Element:
+def parsed(answer: Answer, where: str) -> Xml.Element:
+    """What S3 said, as XML.
+
+    Raises:
+        AccessRefusedError: it refused.
+        ObjectStorageError: it said no, or something else than XML.
+    """
     if not answer.done:
         raise _refusal(answer, where)
     try:

@@ -44,25 +44,33 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
-class FullBackup(_Part):
-    """Base backups. Any moment of the last `retention_days` stays restorable; `retention_count` of them stay anyway."""
+class _Read(_Part):
+    """Which node a backup is read from, and how fast at most; `from` insists.
+
+    Without `from` it is a standby if one is fresh enough, else the primary.
+    """
 
     schedule: Cron
+    backup_from: Annotated[Literal["standby", "primary"] | None, Field(alias="from")] = None
+    rate_limit_mib_s: Annotated[float, Field(ge=0.1)] | None = None
+
+
+class FullBackup(_Read):
+    """Base backups. Any moment of the last `retention_days` stays restorable; `retention_count` of them stay anyway."""
+
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
     retention_count: Annotated[int, Field(ge=1, le=10_000)] = 2
     storage: Storage
-    backup_from: Annotated[Literal["standby", "primary"], Field(alias="from")] = "standby"
 
 
-class Scheduled(_Part):
-    """Backups that go with the full ones: incremental or logical."""
-
-    schedule: Cron
+class Scheduled(_Read):
+    """Backups that go with the full ones: incremental or logical. Read as those are, unless it is said here."""
 
 
 class LogicalBackup(Scheduled):
-    """Dumps, kept for `retention_days`."""
+    """Dumps of one database, kept for `retention_days`."""
 
+    database: str | None = None
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = 30
 
 
@@ -87,6 +95,13 @@ class Encryption(_Part):
     key_file: Path | None = None
 
 
+class ObjectLock(_Part):
+    """Whatever is written can't be removed for `days`: the bucket's own default retention, which `check` reads."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)]
+    mode: Literal["governance", "compliance"] = "governance"
+
+
 class Objectives(_Part):
     """What the loss of everything but the store may cost: `rpo_seconds` of commits, `rto_minutes` of time."""
 
@@ -104,6 +119,7 @@ class BackupPolicy(_Part):
     restore_testing: RestoreTesting | None = None
     encryption: Encryption | None = None
     storage_options: Path | None = None
+    object_lock: ObjectLock | None = None
     objectives: Objectives = Objectives()
 
 

@@ -111,12 +111,25 @@ class SeaweedFS:
 
     def make_bucket(self, name: str = "outlive", *, locking: bool = False) -> None:
         """Make a bucket, with Object Lock if asked; one that is there is fine."""
-        url = f"{self.endpoint}/{name}"
-        wishes = {"x-amz-bucket-object-lock-enabled": "true"} if locking else {}
-        headers = signed_headers("PUT", url, {}, b"", wishes, self.credentials, "us-east-1", system.now_utc())
-        done = httpx.put(url, headers=headers, timeout=START_LIMIT_S)
-        if done.status_code not in (httpx.codes.OK, httpx.codes.CONFLICT):
-            raise ControlPlaneError(f"seaweedfs makes no bucket {name}: it answered {done.status_code}")
+        done = self._put(name, {}, b"", {"x-amz-bucket-object-lock-enabled": "true"} if locking else {})
+        if done not in (httpx.codes.OK, httpx.codes.CONFLICT):
+            raise ControlPlaneError(f"seaweedfs makes no bucket {name}: it answered {done}")
+
+    def lock_bucket(self, name: str, mode: str, days: int) -> None:
+        """Let a bucket that was made with `locking` lock whatever is written from now on; mode as S3 spells it."""
+        retention = f"<Mode>{mode}</Mode><Days>{days}</Days>"
+        rule = f"<Rule><DefaultRetention>{retention}</DefaultRetention></Rule>"
+        body = (
+            f"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>{rule}</ObjectLockConfiguration>"
+        )
+        done = self._put(name, {"object-lock": ""}, body.encode(), {})
+        if done != httpx.codes.OK:
+            raise ControlPlaneError(f"seaweedfs locks no bucket {name}: it answered {done}")
+
+    def _put(self, bucket: str, query: Mapping[str, str], body: bytes, wishes: Mapping[str, str]) -> int:
+        url = f"{self.endpoint}/{bucket}"
+        headers = signed_headers("PUT", url, query, body, wishes, self.credentials, "us-east-1", system.now_utc())
+        return httpx.put(url, params=dict(query), content=body, headers=headers, timeout=START_LIMIT_S).status_code
 
     def freeze(self) -> Callable[[], None]:
         """SIGSTOP it: connections are taken, nothing is answered. Returns the call that lets it go on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -12,15 +14,16 @@ import pytest
 from outlive import system
 from outlive.backup import keeping, manifest, pruning, repository
 from outlive.backup.catalog import Catalog
-from outlive.backup.checking import Checked, Severity, check
+from outlive.backup.checking import NO_UPLOADS, Checked, Severity, check
 from outlive.backup.layout import BASE, BEGUN, MANIFEST, BackupId, Kind, backup_key, verification_key
 from outlive.backup.manifest import BackupManifest, StoredObject
 from outlive.backup.plan.retention import Rules
-from outlive.errors import ConfigurationError
+from outlive.errors import ConfigurationError, ObjectStorageError
 from outlive.model.lsn import Lsn, Timeline
 from outlive.model.wal import WalSegment
-from outlive.object_storage.lock import Locking, probe
+from outlive.object_storage.lock import Locking, Rule, lacking, probe, rule
 from outlive.object_storage.opening import open_store
+from outlive.object_storage.s3 import calls_of
 from outlive.object_storage.store import ObjectStore
 from outlive.testing.object_store import SeaweedFS
 
@@ -202,3 +205,54 @@ async def test_object_lock_is_told_as_it_is(s3: SeaweedFS) -> None:
     assert await probe("file:///tmp/x", s3.options()) is Locking.NOT_S3
     s3.make_bucket("locked", locking=True)
     assert await probe(s3.url("locked", "prefix"), s3.options()) is Locking.HOLDS
+
+
+async def test_the_buckets_own_rule_is_compared_with_the_policys(s3: SeaweedFS) -> None:
+    """No lock, no rule, one that is too short or too weak, and one that will do."""
+    s3.make_bucket("ruled", locking=True)
+    place, options = s3.url("ruled"), s3.options()
+    assert await rule(s3.url(), options) is Locking.REFUSED
+    assert await rule(place, options) == Rule("none", 0)
+    s3.lock_bucket("ruled", "GOVERNANCE", 7)
+    found = await rule(place, options)
+    assert found == Rule("governance", 7)
+    assert lacking(found, 7, "governance") is None
+    assert "not for 8" in (lacking(found, 8, "governance") or "")
+    assert "mode is governance" in (lacking(found, 7, "compliance") or "")
+    assert "no locks" in (lacking(Locking.REFUSED, 7, "governance") or "")
+    with pytest.raises(ObjectStorageError):
+        await rule(s3.url("not-there"), options)
+
+
+async def test_without_credentials_at_hand_it_says_that_it_could_not_look(
+    s3: SeaweedFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an instance's role: neither the lock nor unfinished uploads pass for having been looked at."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    bare = replace(s3.options(), credentials=None)
+    assert await rule(s3.url(), bare) is Locking.NO_CREDENTIALS
+    assert "not at hand" in (lacking(Locking.NO_CREDENTIALS, 7, "governance") or "")
+    assert await open_store(s3.url(), bare).unfinished() is None
+    checked = await check(open_store("memory://"), deep=False)
+    assert checked.not_looked_at == (NO_UPLOADS,)
+
+
+async def test_in_a_bucket_with_a_lock_backups_are_written_and_stay(s3: SeaweedFS) -> None:
+    """Small and large objects with checksums; what was locked can't be removed for good by whoever can write."""
+    s3.make_bucket("kept", locking=True)
+    s3.lock_bucket("kept", "COMPLIANCE", 1)
+    store = open_store(s3.url("kept"), replace(s3.options(), checksums=True))
+
+    async def large() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield bytes(6 << 20)
+
+    await store.put("small", b"small")
+    assert await store.upload("large", large()) == 18 << 20
+    await store.delete(["small"])
+    calls = calls_of("kept", s3.options())
+    assert calls is not None
+    versions = (await calls.ask("GET", "", {"versions": ""})).body
+    assert b"<Key>small</Key>" in versions
+    assert b"<Key>large</Key>" in versions

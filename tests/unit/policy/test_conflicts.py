@@ -10,6 +10,7 @@ from outlive import policy
 from outlive.policy.plan.conflicts import Finding, Weight, findings
 
 EXAMPLE = files("outlive.policy").joinpath("example.yaml").read_text("utf-8")
+LOCK = "  object_lock: {days: 7}\n  encryption:"
 
 
 def found(*changes: tuple[str, str]) -> tuple[Finding, ...]:
@@ -33,6 +34,7 @@ def test_the_example_can_be_kept() -> None:
         ([("enabled: true", "enabled: false")], "wal_archiving.enabled", "true"),
         ([("rpo_seconds: 5", "rpo_seconds: 1")], "objectives.rpo_seconds", "5 s or more"),
         ([("rto_minutes: 30", "rto_minutes: 10")], "restore_testing.max_restore_time_minutes", "Lower it to 10"),
+        ([("  encryption:", LOCK), ("s3://", "gs://")], "object_lock", "a bucket with Object Lock"),
     ],
 )
 def test_a_promise_that_no_part_keeps_is_a_conflict(changes: list[tuple[str, str]], where: str, hint: str) -> None:
@@ -65,6 +67,7 @@ def test_without_an_archive_a_loss_goes_back_to_the_last_backup() -> None:
         (("alert_on_failure: true", "alert_on_failure: false"), "restore_testing.alert_on_failure"),
         (("s3://backups/agents", "file:///backups"), "full_backup.storage"),
         (('"0 2 * * *"', '"0 2 1 */2 *"'), "full_backup.schedule"),
+        (("  encryption:", LOCK), "object_lock.days"),
     ],
 )
 def test_what_is_kept_to_the_letter_and_worth_a_look_is_a_doubt(change: tuple[str, str], where: str) -> None:

@@ -31,7 +31,8 @@ def test_the_example_is_read_as_it_says() -> None:
     """What `outlive policy example` prints is a policy, and each part has its value."""
     read = policy.parse(EXAMPLE)
     assert read.backup_policy.full_backup.retention_days == 30
-    assert read.backup_policy.full_backup.backup_from == "standby"
+    assert read.backup_policy.full_backup.backup_from is None
+    assert read.backup_policy.full_backup.rate_limit_mib_s == 200
     assert read.backup_policy.wal_archiving.recovery_target_time == timedelta(days=14)
     assert read.durability == {"audit": Durability.CRITICAL}
 
@@ -49,7 +50,7 @@ def test_what_is_left_out_is_not_done() -> None:
     [
         (("retention_days", "retention_day"), "line 5: backup_policy.full_backup.retention_day is unknown"),
         (("restore_testing:", "restore_tests:"), "'restore_testing'"),
-        (('"0 6 * * 0"', '"0 6 * *"'), "line 15: backup_policy.restore_testing.schedule: '0 6 * *' is no cron"),
+        (('"0 6 * * 0"', '"0 6 * *"'), "line 16: backup_policy.restore_testing.schedule: '0 6 * *' is no cron"),
         (('"0 2 * * *"', '"0 0 31 2 *"'), "'0 0 31 2 *'"),
         (("14d", "14 days"), "'14 days' is no span of time"),
         (("14d", "0d"), "must be above zero"),
@@ -57,7 +58,8 @@ def test_what_is_left_out_is_not_done() -> None:
         (("s3://backups", "ftp://backups"), "'ftp://backups/agents' is no place for backups"),
         (("audit: critical", "audit: important"), "durability.audit: Input should be 'critical' or 'regenerable'"),
         (("retention_count: 2", "retention_days: 2"), "line 6: retention_days is there twice"),
-        (("from: standby", "from: [standby"), "is no YAML"),
+        (("storage: s3", "storage: [s3"), "is no YAML"),
+        (("# from: standby ", "from: primery"), "full_backup.from: Input should be 'standby' or 'primary'"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(change: tuple[str, str], said: str) -> None:

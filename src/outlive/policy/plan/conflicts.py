@@ -1,7 +1,7 @@
 """What a policy asks for and can't have, found before anybody relies on it.
 
 Each rule looks at one promise and at the parts that would have to keep it. A *conflict* means that the promise can't
-be kept as the policy stands: commands refuse to run on it. A *doubt* is kept to the letter and is still worth a look.
+be kept as the policy stands: `outlive policy check` fails. A *doubt* is kept to the letter and is still worth a look.
 
 The bounds: without an archive, a loss goes back to the last backup, so no objective below the longest interval can be
 met. With one, the segment being written reaches the store within `STREAMED_WITHIN_S`. A restore takes as long as the
@@ -43,7 +43,7 @@ class Finding:
 def findings(policy: Policy) -> tuple[Finding, ...]:
     """Everything that is wrong with a policy, conflicts first."""
     backups = policy.backup_policy
-    rules = (_window, _point_in_time, _loss, _recovery_time, _incremental, _proof, _place)
+    rules = (_window, _point_in_time, _loss, _recovery_time, _incremental, _proof, _place, _lock)
     found = [finding for rule in rules for finding in rule(backups)]
     return tuple(sorted(found, key=lambda finding: finding.weight is Weight.DOUBT))
 
@@ -174,6 +174,28 @@ def _place(backups: BackupPolicy) -> Iterator[Finding]:
             "full_backup.storage",
             f"{backups.full_backup.storage} may be lost together with the database",
             "Use an object store elsewhere, or make sure that the directory is on other hardware.",
+        )
+
+
+def _lock(backups: BackupPolicy) -> Iterator[Finding]:
+    """Has the store a lock at all, and does what is kept stay locked?"""
+    lock, storage = backups.object_lock, backups.full_backup.storage
+    if lock is None:
+        return
+    if not storage.startswith("s3://"):
+        yield Finding(
+            Weight.CONFLICT,
+            "object_lock",
+            f"objects are to be locked for {lock.days} days, and {storage} is no S3, which alone has such locks",
+            "Leave it away, or use a bucket with Object Lock.",
+        )
+    if lock.days < backups.full_backup.retention_days:
+        yield Finding(
+            Weight.DOUBT,
+            "object_lock.days",
+            f"objects are locked for {lock.days} days, and backups are kept for {backups.full_backup.retention_days}: "
+            "the older ones can be removed by whoever can write",
+            "Lock them for as long as they are kept.",
         )
 
 
