@@ -71,6 +71,11 @@ bench-backup: venv  ## Backups beside what else takes them, in one run; ARGS="--
 	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python bench/backup.py $(ARGS)
 
+.PHONY: bench-restore
+bench-restore: venv  ## Restores to a running, verified server beside Barman's way; ARGS="--megabytes 1024 --rounds 2"
+	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	@$(BIN)/python bench/restore.py $(ARGS)
+
 .PHONY: bench-faults
 bench-faults: venv  ## Faults on a cluster under load, what was lost and for how long; ARGS="--fault node"
 	@$(BIN)/python bench/faults.py $(ARGS)

@@ -25,6 +25,7 @@ def restore(
     latest: Annotated[bool, typer.Option("--latest", help="All that is there; the default without --backup.")] = False,
     timeline: Annotated[int | None, typer.Option(min=1, help="End on this timeline.", show_default="newest")] = None,
     start: Annotated[bool, typer.Option("--start", help="Start it on a free port of this machine.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read and ask all of it before it is handed over.")] = False,
     as_cluster: Annotated[bool, typer.Option("--as-cluster", help="Make it a new cluster, and start it.")] = False,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of the new cluster.")] = 3,
     conversation: Annotated[str | None, typer.Option(help="Bring back this one alone, beside the live one.")] = None,
@@ -43,11 +44,12 @@ def restore(
     """Bring back the database as it was at a moment, into an empty directory.
 
     The result is a data directory that was recovered and stopped in order. `--backup` alone brings that backup as it
-    is; else all WAL up to the target is replayed. Nothing is ever written over a running server.
+    is; else all WAL up to the target is replayed. Nothing is ever written over a running server. `--verify` asks the
+    restored server what a restore test asks (`outlive backup verify`), and hands it over only if all is there.
 
     \b
     Examples:
-      outlive restore --into ./data --latest --start
+      outlive restore --into ./data --latest --verify --start
       outlive restore --into ./data --to-time 2026-11-24T22:50:00Z
       outlive restore --into ./data --backup 20261124T020000Z-full
       outlive restore --into ./data --to-name before-migration
@@ -70,12 +72,14 @@ def restore(
     target = call_or_exit(lambda: _named(into))
     if as_cluster:
         restored, reach = await_or_exit(
-            interruptible(restore_acts.as_cluster(where, wish, target, nodes, postgres_bin))
+            interruptible(restore_acts.as_cluster(where, wish, target, nodes, postgres_bin, verify=verify))
         )
         _tell(restored, {"dsn": reach}, json=json)
         return
     named = replace and replace.expanduser().absolute()
-    restored = await_or_exit(interruptible(restore_acts.restore(where, wish, target, named, postgres_bin)))
+    restored = await_or_exit(
+        interruptible(restore_acts.restore(where, wish, target, named, postgres_bin, verify=verify))
+    )
     port = await_or_exit(restore_acts.serve(target, postgres_bin)) if start else None
     _tell(restored, {"port": port} if port else {}, json=json)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import outlive
 from outlive.backup.observation import observe
 from outlive.backup.plan.recovery import Wish
+from outlive.backup.proving.asked_restore import restore_and_ask
 from outlive.backup.restoring import conversation as conversations
 from outlive.backup.restoring import serving
 from outlive.backup.restoring.conversation import BroughtBack, Lost
-from outlive.backup.restoring.restore import BeforeHandingOver, Restored
+from outlive.backup.restoring.restore import BeforeHandingOver, Restored, nothing
 from outlive.backup.restoring.restore import restore as run
 from outlive.backup.restoring.server import PORT, PrivateServer
 from outlive.cli.restore_view import Teller
@@ -32,15 +33,23 @@ async def restore(
     into: Path,
     replace: Path | None,
     postgres_bin: Path | None,
-    prepare: BeforeHandingOver | None = None,
+    prepare: BeforeHandingOver = nothing,
+    *,
+    verify: bool = False,
 ) -> Restored:
     """A data directory, and on stderr how far it is."""
     async with where.opened() as store:
         catalog, material = await observe(store, where.keyring)
         if wish.backup is not None:
             catalog.find(wish.backup)
-        more = {"prepare": prepare} if prepare else {}
-        return await run(material, wish, into, postgres_bin=postgres_bin, replace=replace, report=Teller(), **more)
+        if verify:
+            return await restore_and_ask(
+                material, catalog.backups, wish, into, prepare=prepare, postgres_bin=postgres_bin, replace=replace,
+                report=Teller(),
+            )  # fmt: skip
+        return await run(
+            material, wish, into, postgres_bin=postgres_bin, replace=replace, report=Teller(), prepare=prepare
+        )
 
 
 async def serve(data: Path, postgres_bin: Path | None) -> int:
@@ -51,7 +60,7 @@ async def serve(data: Path, postgres_bin: Path | None) -> int:
 
 
 async def as_cluster(
-    where: Place, wish: Wish, root: Path, nodes: int, postgres_bin: Path | None
+    where: Place, wish: Wish, root: Path, nodes: int, postgres_bin: Path | None, *, verify: bool = False
 ) -> tuple[Restored, str]:
     """A cluster around the restored data, started; with the DSN of the application's user."""
     spec, secrets = adoption.make(root, making.Wish(nodes=nodes, postgres_bin=postgres_bin))
@@ -60,7 +69,7 @@ async def as_cluster(
         await asyncio.to_thread(adoption.set_passwords, server.sockets, PORT, spec, secrets)
 
     try:
-        restored = await restore(where, wish, root / RESTORED, None, postgres_bin, prepare)
+        restored = await restore(where, wish, root / RESTORED, None, postgres_bin, prepare, verify=verify)
     except BaseException:
         adoption.abandon(root)
         raise

@@ -31,8 +31,8 @@ class Restored:
     phases: Phases
 
 
-async def _nothing(_server: PrivateServer) -> None:
-    return
+async def nothing(_server: PrivateServer) -> None:
+    """Let the server be handed over as it is."""
 
 
 async def restore(
@@ -43,7 +43,7 @@ async def restore(
     postgres_bin: Path | None = None,
     replace: Path | None = None,
     report: Report = lambda _progress: None,
-    prepare: BeforeHandingOver = _nothing,
+    prepare: BeforeHandingOver = nothing,
 ) -> Restored:
     """Make `into` a data directory as the wish has it: recovered, stopped in order, ready to be started.
 
