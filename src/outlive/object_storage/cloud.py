@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import obstore
 
 from outlive.errors import ObjectNotFoundError, ObjectStorageError
+from outlive.object_storage.driver_threads import wait_at_exit
 from outlive.object_storage.failures import told
 from outlive.object_storage.options import StoreOptions
 from outlive.object_storage.parts import plan
@@ -43,6 +44,7 @@ class CloudStore:
         self._driver = driver
         self._options = options
         self._housekeeping = housekeeping
+        wait_at_exit()
 
     def __repr__(self) -> str:
         return f"<CloudStore {self.url}>"
