@@ -147,7 +147,9 @@ class Bench:
         async with asyncio.TaskGroup() as tasks:
             pusher = Pusher(WalFiles(Path(config.data)), deposit, tasks, log, workers=4, check_system=_anybody)
             pusher.leaves_to_primary = False
-            following = tasks.create_task(Streamer(config, WalFiles(Path(config.data)), deposit, pusher, log).run())
+            following = tasks.create_task(
+                Streamer(config, WalFiles(Path(config.data)), deposit, pusher, log, tasks).run()
+            )
             while time.time() < end:
                 await session.execute(ROWS.format(count=200 if busy else 1))
                 commits.append(time.time())

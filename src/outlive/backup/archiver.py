@@ -72,7 +72,7 @@ async def _work(config: ArchiverConfig, deposit: Deposit, tasks: asyncio.TaskGro
         await repository.require(deposit.store, str(system_identifier), deposit.codec.key_id)
 
     pusher = Pusher(files, deposit, tasks, log, workers=config.workers, check_system=check_system)
-    tasks.create_task(Streamer(config, files, deposit, pusher, log).run())
+    tasks.create_task(Streamer(config, files, deposit, pusher, log, tasks).run())
     async with serve(config.socket, pusher.push):
         while not stop.is_set():
             pusher.look_ahead()

@@ -78,9 +78,9 @@ class ArchiverLog:
         state.failing_since, state.failures = None, 0
         self.write()
 
-    def untidy(self, name: str, error: OutliveError) -> None:
-        """The pieces of a segment could not be removed."""
-        self.event("pieces-left", file=name, code=error.code, error=str(error))
+    def untidy(self, error: OutliveError) -> None:
+        """Pieces of segments that are there as a whole could not be removed."""
+        self.event("pieces-left", code=error.code, error=str(error))
 
     def role(self, role: str, timeline: Timeline | None) -> None:
         """What the server is now; a change is news."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -91,11 +91,13 @@ class Deposit:
         """Say how far the store reaches now, over what was said before."""
         await self.store.put(mark_key(timeline), msgspec.json.encode(Mark(str(end), at, node)))
 
-    async def tidy_after(self, segment_name: str) -> None:
-        """Remove the pieces of a segment that is there as a whole."""
-        folder = tail_folder(Timeline(int(segment_name[:8], 16)))
-        listed = [found.key async for found in self.store.list(folder.rstrip("/"))]
-        await self.store.delete([key for key in listed if key.removeprefix(folder).startswith(f"{segment_name}.")])
+    async def tidy_after(self, segment_names: Collection[str]) -> None:
+        """Remove the pieces of segments that are there as a whole."""
+        for timeline in sorted({Timeline(int(name[:8], 16)) for name in segment_names}):
+            folder = tail_folder(timeline)
+            listed = [found.key async for found in self.store.list(folder.rstrip("/"))]
+            of = {key: key.removeprefix(folder).partition(".")[0] for key in listed}
+            await self.store.delete([key for key in listed if of[key] in segment_names])
 
     async def read(self, key: str) -> bytes:
         """An object's raw content, its checksums proved.

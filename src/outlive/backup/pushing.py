@@ -50,6 +50,7 @@ class Pusher:
         self._system: int | None = None
         self._under_way: dict[str, asyncio.Future[Outcome]] = {}
         self._durable: OrderedDict[str, FileIdentity] = OrderedDict()
+        self._untidy = self._tidying = False
         self.health: Health = Works()
         self.leaves_to_primary = True  # until the server is known to be the primary
 
@@ -129,7 +130,7 @@ class Pusher:
         self._remember(name, file.identity)
         self._log.archived(name, put=put)
         if is_segment(name) and (put or not self.leaves_to_primary):
-            await self._tidy(name)
+            self.tidy_soon()
 
     async def _wait_for_primary(self, name: str) -> None:
         """Let the primary do the work; a standby has every file too, and is there for the primary's death."""
@@ -150,12 +151,23 @@ class Pusher:
             return None
         return datetime.fromtimestamp(file.identity.modified_ns / 1e9, UTC)
 
-    async def _tidy(self, name: str) -> None:
-        """The segment is durable; that its pieces stay for now costs room, and nothing else."""
+    def tidy_soon(self) -> None:
+        """Remove the pieces of segments that are durable: nobody waits for it, and one listing serves several."""
+        self._untidy = True
+        if not self._tidying:
+            self._tidying = True
+            self._tasks.create_task(self._tidy())
+
+    async def _tidy(self) -> None:
+        """That pieces stay for now costs room, and nothing else: the next segment's turn is theirs too."""
         try:
-            await self._deposit.tidy_after(name)
+            while self._untidy:
+                self._untidy = False
+                await self._deposit.tidy_after([name for name in self._durable if is_segment(name)])
         except OutliveError as error:
-            self._log.untidy(name, error)
+            self._log.untidy(error)
+        finally:
+            self._tidying = False
 
     def _remember(self, name: str, identity: FileIdentity) -> None:
         self._durable[name] = identity

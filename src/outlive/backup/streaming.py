@@ -3,12 +3,16 @@
 It reads the primary's own pg_wal, as far as PostgreSQL says that it is flushed: no replication connection, hence
 nothing that could count as a synchronous standby, whatever `synchronous_standby_names` says. The moment is taken
 before the question how far WAL is flushed, so every commit acknowledged before it lies before the answer.
+
+What was flushed is cut (`plan/cutting`) when it is due (`plan/cadence`), and several cuts are under way at a time
+(`flight`): no look at the server waits for an answer of the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from itertools import islice
 
 import asyncpg
 
@@ -16,8 +20,10 @@ from outlive import system
 from outlive.backup.archiver_files import ArchiverConfig
 from outlive.backup.archiver_log import ArchiverLog
 from outlive.backup.deposit import Deposit
+from outlive.backup.flight import Flight
 from outlive.backup.plan.archived import Piece, segment_key
-from outlive.backup.plan.cadence import Cadence, Due, Pace, after_put, due
+from outlive.backup.plan.cadence import Cadence, Due, Pace, after_sending, due, due_in_s
+from outlive.backup.plan.cutting import Cut, Whole, cuts, end_of
 from outlive.backup.pushing import Pusher
 from outlive.backup.wal_files import WalFiles
 from outlive.errors import BackupError, OutliveError
@@ -25,6 +31,7 @@ from outlive.model.lsn import Lsn, Timeline
 from outlive.model.wal import WalSegment
 
 POLL_S = 0.1
+SHORTEST_POLL_S = 0.02
 STANDBY_POLL_S = 0.5
 RECONNECT_S = 1.0
 TIMEOUT_S = 5.0
@@ -38,12 +45,22 @@ SELECT pg_is_in_recovery(),
 
 
 class Streamer:
-    """Follows the server's WAL for as long as `run` runs; a server that is down, or a standby, is only waited for."""
+    """Follows the server's WAL for as long as `run` runs; a server that is down, or a standby, is only waited for.
+
+    `tasks` runs what is on its way to the store.
+    """
 
     def __init__(
-        self, config: ArchiverConfig, files: WalFiles, deposit: Deposit, pusher: Pusher, log: ArchiverLog
+        self,
+        config: ArchiverConfig,
+        files: WalFiles,
+        deposit: Deposit,
+        pusher: Pusher,
+        log: ArchiverLog,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self._config, self._files, self._deposit, self._pusher, self._log = config, files, deposit, pusher, log
+        self._flight = Flight(tasks, log.streamed)
         self._cadence = Cadence.within(config.objective_s)
         self._pace = Pace.start(self._cadence, system.monotonic())
         self._timeline: Timeline | None = None
@@ -74,7 +91,7 @@ class Streamer:
             connection.terminate()
 
     async def _look(self, connection: asyncpg.Connection) -> float:
-        """Ask the server once, and put what is due; the seconds until the next look."""
+        """Ask the server once, and send what is due; the seconds until the next look."""
         at = system.now_utc()
         in_recovery, flushed, file_name = await connection.fetchrow(_ASK)
         self._pusher.leaves_to_primary = bool(in_recovery)
@@ -82,66 +99,81 @@ class Streamer:
             self._timeline = None
             self._log.role("standby", None)
             return STANDBY_POLL_S
-        try:
-            await self._advance(Lsn.parse(flushed), file_name, at)
-        except OutliveError as error:
-            self._log.not_streamed(error)
-            return RECONNECT_S
-        return POLL_S
-
-    async def _advance(self, flushed: Lsn, file_name: str, at: datetime) -> None:
+        if self._flight.failure is not None:
+            return self._begin_again(self._flight.failure)
         timeline = Timeline(int(file_name[:8], 16))
-        if timeline != self._timeline and not self._begin(timeline, flushed, file_name):
-            return
-        now = system.monotonic()
-        match due(self._pace, flushed - self._position, now, self._cadence):
-            case Due.PIECE:
-                await self._send(timeline, flushed, at)
-            case Due.MARK:
-                await self._deposit.put_mark(timeline, flushed, at, self._config.node)
-                self._note(0, flushed, at)
-            case Due.NOTHING:
-                return
+        if timeline == self._timeline or self._begin(timeline, Lsn.parse(flushed), file_name):
+            return self._advance(timeline, Lsn.parse(flushed), at)
+        return POLL_S
 
     def _begin(self, timeline: Timeline, flushed: Lsn, file_name: str) -> bool:
         """Begin at the start of the segment that is being written: what came before is PostgreSQL's to ask for."""
         page = self._files.first_page(file_name)
         if page is None:
             return False
+        self._flight.forget()
         self._timeline, self._segment_bytes = timeline, page.segment_bytes
         self._position = WalSegment.before(timeline, flushed, page.segment_bytes).start
         self._log.role("primary", timeline)
         return True
 
-    async def _send(self, timeline: Timeline, flushed: Lsn, at: datetime) -> None:
-        """Bring the store up to `flushed`: what is whole by now as segments, the rest as pieces."""
-        while self._position < flushed:  # bounded: each turn moves on, or raises
-            segment = WalSegment.of(timeline, self._position, self._segment_bytes)
-            if segment.next().end <= flushed:
+    def _begin_again(self, error: OutliveError) -> float:
+        """Tell the failure, and go back to it once nothing is under way any more."""
+        self._log.not_streamed(error)
+        position = self._flight.rewind()
+        if position is not None:
+            self._position = position
+        return RECONNECT_S
+
+    def _advance(self, timeline: Timeline, flushed: Lsn, at: datetime) -> float:
+        now, waiting = system.monotonic(), flushed - self._position
+        match due(self._pace, waiting, now, self._cadence):
+            case Due.PIECE:
+                self._send(timeline, flushed, at)
+            case Due.MARK if self._flight.empty:
+                self._pace = after_sending(self._pace, 0, now, self._cadence)
+                mark = self._deposit.put_mark(timeline, flushed, at, self._config.node)
+                self._flight.launch(mark, flushed, flushed, at)
+            case Due.MARK | Due.NOTHING:
+                pass
+        return self._until_due_s(flushed)
+
+    def _send(self, timeline: Timeline, flushed: Lsn, at: datetime) -> None:
+        """Send as much of what was flushed as there is room for."""
+        before = self._position
+        for cut in islice(cuts(timeline, before, flushed, self._segment_bytes), self._flight.room):
+            start, self._position = self._position, end_of(cut)
+            proved_at = at if self._position == flushed else None
+            self._flight.launch(self._carry(cut, proved_at), start, self._position, proved_at)
+        if self._position > before:
+            self._pace = after_sending(self._pace, self._position - before, system.monotonic(), self._cadence)
+
+    def _until_due_s(self, flushed: Lsn) -> float:
+        waiting = flushed - self._position
+        if waiting == 0:
+            return POLL_S
+        return min(POLL_S, max(SHORTEST_POLL_S, due_in_s(self._pace, waiting, system.monotonic(), self._cadence)))
+
+    async def _carry(self, cut: Cut, proved_at: datetime | None) -> None:
+        match cut:
+            case Whole(segment):
                 await self._pass_over(segment)
-            else:
-                await self._send_piece(segment, Lsn(min(flushed, segment.end)), flushed, at)
+            case Piece():
+                await self._put_piece(cut, proved_at)
 
     async def _pass_over(self, segment: WalSegment) -> None:
-        """Go on behind a segment once it is in the store as a whole."""
+        """Return once the segment is in the store as a whole."""
         if self._files.identity(segment.name) is not None:
             await self._pusher.push(segment.name)
         elif await self._deposit.store.head(segment_key(segment)) is None:
             raise BackupError(f"{segment.name} is neither in pg_wal nor in the store")
-        self._position = segment.end
 
-    async def _send_piece(self, segment: WalSegment, end: Lsn, flushed: Lsn, at: datetime) -> None:
-        piece = Piece(segment, self._position - segment.start, end - segment.start)
-        raw = await asyncio.to_thread(self._files.read_part, segment, piece.start, piece.end)
+    async def _put_piece(self, piece: Piece, proved_at: datetime | None) -> None:
+        raw = await asyncio.to_thread(self._files.read_part, piece.segment, piece.start, piece.end)
         if raw is None:
-            await self._pass_over(segment)
+            await self._pass_over(piece.segment)
             return
-        proved_at = at if end == flushed else None
         await self._deposit.put_piece(piece, raw, proved_at)
-        self._position = end
         self._log.state.pieces += 1
-        self._note(len(raw), end, proved_at)
-
-    def _note(self, put_bytes: int, end: Lsn, proved_at: datetime | None) -> None:
-        self._pace = after_put(self._pace, put_bytes, system.monotonic(), self._cadence)
-        self._log.streamed(end, proved_at)
+        if piece.end == piece.segment.size_bytes:
+            self._pusher.tidy_soon()
