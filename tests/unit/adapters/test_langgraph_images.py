@@ -51,11 +51,19 @@ def test_a_change_is_told(change: Callable[[list[Any]], object], images: Callabl
     assert not seen.are_of(values)
 
 
-def test_values_are_made_again() -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda images: [each.made() for each in images],
+        lambda images: Images().followed_by(0, images).made(len(images)),
+    ],
+    ids=["one-by-one", "at-once"],
+)
+def test_values_are_made_again(make: Callable[[list[Image | None]], list[Any]]) -> None:
     """Equal to the first ones, fields that were set included, and changing one changes no other."""
     values = messages()
     images = laid_out(values)
-    made = [[each.made() for each in images if each is not None] for _ in range(2)]
+    made = [make(images) for _ in range(2)]
     assert made[0] == values
     assert [each.model_fields_set for each in made[0]] == [each.model_fields_set for each in values]
     for change in CHANGES[:7]:

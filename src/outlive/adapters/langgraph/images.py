@@ -22,6 +22,8 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
+from outlive.adapters.langgraph.casts import Cast, cast_for
+
 _VERSION = 2
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _BUILTIN = _SCALARS | {list, tuple, dict}
@@ -46,6 +48,8 @@ class Image:
     """What a copy of the attributes needs anew, and how it is made."""
     is_flat: bool = False
     """Whether all in it is known to be text, nothing or empty: then equal is the same, as 1 and True are not."""
+    cast: Cast | None = None
+    """With what many of its kind are made at once, if all in it is flat."""
 
     def is_of(self, value: Any) -> bool:
         """Whether it is the image of this value as it is now."""
@@ -83,6 +87,9 @@ class Image:
             inner = [(name, each) for name, each in self.attributes.items() if type(each) not in _SCALARS]
             self.fresh = tuple((name, _maker(each)) for name, each in inner)
             self.is_flat = not self.extra and all(map(_is_flat, self.attributes.values()))
+            if self.is_flat:
+                empties = tuple((name, type(each)) for name, each in inner)
+                self.cast = cast_for(self.kind, self.fields, empties, has_extra=self.extra is not None)
         return self.attributes
 
 
@@ -104,13 +111,14 @@ class Images:
     extras: list[dict[str, Any] | None] = field(default_factory=list)
     deep: list[int] = field(default_factory=list)
     """Where those stand that are compared one by one."""
+    casts: list[Cast | None] = field(default_factory=list)
+    """With what those are made that are made many at once."""
 
     def followed_by(self, count: int, more: Iterable[Image | None]) -> Images:
         """The first so many of these, and more."""
         deep = [place for place in self.deep if place < count]
-        images = Images(
-            self.each[:count], self.kinds[:count], self.attributes[:count], self.extras[:count], deep
-        )  # fmt: skip
+        columns = self.each[:count], self.kinds[:count], self.attributes[:count], self.extras[:count]
+        images = Images(*columns, deep, self.casts[:count])
         for added in more:
             flat = added if added is not None and added.is_flat else None
             if flat is None:
@@ -119,7 +127,28 @@ class Images:
             images.kinds.append(type(None) if added is None else added.kind)
             images.attributes.append(None if flat is None else flat.attributes)
             images.extras.append(None if flat is None else flat.extra)
+            images.casts.append(None if flat is None else flat.cast)
         return images
+
+    def made(self, count: int) -> list[Any]:
+        """New values with the state of the first so many, each of which has an image."""
+        values: list[Any] = [None] * count
+        for cast, places in self._places(count).items():
+            if cast is None:
+                made = [None if (each := self.each[place]) is None else each.made() for place in places]
+            else:
+                made = cast.values(
+                    [attributes for place in places if (attributes := self.attributes[place]) is not None]
+                )
+            for place, value in zip(places, made, strict=True):
+                values[place] = value
+        return values
+
+    def _places(self, count: int) -> dict[Cast | None, list[int]]:
+        places: dict[Cast | None, list[int]] = {}
+        for place, cast in enumerate(self.casts[:count]):
+            places.setdefault(cast, []).append(place)
+        return places
 
     def are_of(self, values: Sequence[Any]) -> bool:
         """Whether these are the images of so many values, as they are now."""
@@ -135,13 +164,13 @@ class Images:
             attributes[place] = extras[place] = None
         return attributes == self.attributes and extras == self.extras
 
-    def settled(self, held: Sequence[Image | None]) -> int:
-        """How many of these are still the images that are held, none of which could be compared more quickly now."""
-        deep = set(self.deep)
-        for place, (mine, theirs) in enumerate(zip(self.each, held, strict=False)):
-            if mine is not theirs or (place in deep and mine is not None and mine.is_flat):
+    def settled(self, count: int) -> int:
+        """How many of the first so many are compared as quickly as they can be: the next was not laid out then."""
+        for place in self.deep:
+            each = self.each[place] if place < count else None
+            if each is not None and each.is_flat:
                 return place
-        return min(len(self.each), len(held))
+        return count
 
     def _deep_are_of(self, values: Sequence[Any]) -> bool:
         for place in self.deep:

@@ -49,6 +49,8 @@ class KnownList:
     chain: Chain
     held: list[Held]
     images: Images
+    read: int
+    """How many of the first images are of values that were read; those behind are of what was written."""
 
 
 @dataclass(frozen=True, slots=True)

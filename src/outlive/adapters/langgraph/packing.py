@@ -105,7 +105,7 @@ class Packing:
         for piece in pieces:
             self._carry(piece, stored, leaves_of)
         shown = (Images() if before is None else before.images).followed_by(count, images)
-        self.lists[path] = KnownList(chain, held, shown)
+        self.lists[path] = KnownList(chain, held, shown, 0 if before is None else min(before.read, count))
         return {"list": chain.tip.hex}
 
     def _carry(self, piece: Piece, stored: Mapping[UUID, int], leaves: Mapping[Any, Leaf | None]) -> None:

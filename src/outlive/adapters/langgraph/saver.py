@@ -15,6 +15,7 @@ Source: LangGraph documentation, "Checkpointer integrations"; `langgraph.checkpo
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -37,7 +38,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from outlive.adapters.langgraph.faces import Face
 from outlive.adapters.langgraph.memory import Known, KnownList, Memory
 from outlive.adapters.langgraph.packing import Packing
-from outlive.adapters.langgraph.unpacking import Unpacking, held_names
+from outlive.adapters.langgraph.unpacking import Ahead, Unpacking, held_names
 from outlive.client.cluster import Cluster
 from outlive.errors import ConfigurationError
 from outlive.stores.encoding import encode
@@ -174,19 +175,25 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         place, id_ = _place(config), get_checkpoint_id(config)
         known = self._memory.get(place)
         lists = known.lists if known is not None else {}
-        found = await self._graphs.read(place, id_, held_names(lists))
+        ahead = Ahead(lists)
+        # On the loop's next turn: when the question is on its way, and there is nothing to do but to wait.
+        making = asyncio.get_running_loop().call_soon(ahead.make)
+        try:
+            found = await self._graphs.read(place, id_, held_names(lists))
+        finally:
+            making.cancel()
         if not found.checkpoints:
             return None
         try:
-            return self._remembered(found, lists)
+            return self._remembered(found, lists, ahead)
         except KeyError:
             # What was remembered has changed meanwhile: ask for all of it.
             return self._remembered(await self._graphs.read(place, found.checkpoints[0].id), {})
 
-    def _remembered(self, found: Found, lists: Mapping[str, KnownList]) -> CheckpointTuple:
+    def _remembered(self, found: Found, lists: Mapping[str, KnownList], ahead: Ahead | None = None) -> CheckpointTuple:
         """The tuple of the one checkpoint that was found, which the next one is likely to be compared with."""
         stored = found.checkpoints[0]
-        unpacking = Unpacking(self.serde, found.contents, lists)
+        unpacking = Unpacking(self.serde, found.contents, lists, ahead)
         made = self._tuple(stored, unpacking)
         versions = made.checkpoint["channel_versions"]
         self._memory.keep(

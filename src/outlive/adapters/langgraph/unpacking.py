@@ -10,6 +10,7 @@ from uuid import UUID
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
+from outlive.adapters.langgraph.casts import uncollected
 from outlive.adapters.langgraph.images import Images, image
 from outlive.adapters.langgraph.memory import Held, KnownList
 from outlive.stores.objects import Contents
@@ -19,13 +20,38 @@ HELD_PIECES = 2
 """The full pieces of a list that a reader names as its own: one is enough unless the list was cut."""
 
 
+class Ahead:
+    """Values of lists that are remembered, made while the database is still being asked whether they are up to date."""
+
+    def __init__(self, known: Mapping[str, KnownList]) -> None:
+        self._known = known
+        self._values: dict[str, list[Any]] = {}
+
+    def make(self) -> None:
+        """Make each list's values, as far as there are images of what was read."""
+        with uncollected():
+            for path, each in self._known.items():
+                self._values[path] = each.images.made(each.read)
+
+    def take(self, path: str) -> list[Any]:
+        """The values of a list, which are given out once; empty if they were not made."""
+        return self._values.pop(path, [])
+
+
 class Unpacking:
     """The values of one read."""
 
-    def __init__(self, serde: SerializerProtocol, contents: Contents, known: Mapping[str, KnownList]) -> None:
+    def __init__(
+        self,
+        serde: SerializerProtocol,
+        contents: Contents,
+        known: Mapping[str, KnownList],
+        ahead: Ahead | None = None,
+    ) -> None:
         self._serde = serde
         self._contents = contents
         self._known = known
+        self._ahead = ahead
         self._tails = {held.element: held for each in known.values() for held in _tail(each)}
         self.lists: dict[str, KnownList] = {}
 
@@ -60,11 +86,13 @@ class Unpacking:
         held = [] if before is None else before.held[:count]
         for element in islice(chain.elements, count, None):
             held.append(self._tails.get(element) or Held(element, self._leaf(element)))
-        values = self._values(held)
+        ready = [] if self._ahead is None else self._ahead.take(path)[:count]
+        values = ready + self._values(held[len(ready) :])
         images = Images() if before is None else before.images
-        read = [each.read for each in held]
-        same = images.settled(read[:count])
-        self.lists[path] = KnownList(chain, held, images.followed_by(same, read[same:]))
+        same = 0 if before is None else images.settled(min(before.read, count))
+        read = [each.read for each in held[same:]]
+        known = same + next((place for place, each in enumerate(read) if each is None), len(read))
+        self.lists[path] = KnownList(chain, held, images.followed_by(same, read), known)
         return values
 
     def _object(self, name: UUID) -> Any:
@@ -76,7 +104,8 @@ class Unpacking:
 
     def _values(self, held: list[Held]) -> list[Any]:
         """New values of elements: loaded where there is no image of one yet."""
-        return [self._first(each) if each.read is None else each.read.made() for each in held]
+        with uncollected():
+            return [self._first(each) if each.read is None else each.read.made() for each in held]
 
     def _first(self, held: Held) -> Any:
         """The value of an element that was not loaded before, and its image from now on."""
