@@ -55,7 +55,7 @@ def verify(
 
     home = chosen_directory(directory)
     where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
-    limit_s = max_minutes * SECONDS if max_minutes is not None else call_or_exit(lambda: limit_s(policy))
+    longest_s = max_minutes * SECONDS if max_minutes is not None else call_or_exit(lambda: limit_s(policy))
 
     async def work() -> Evidence:
         from outlive.backup.observation import observe
@@ -66,7 +66,7 @@ def verify(
         async with where.opened() as store:
             catalog, material = await observe(store, where.keyring)
             trial = restore_test.Trial(
-                backup=catalog.find(backup), at=moment, limit_s=limit_s, ledger=known, scratch=scratch,
+                backup=catalog.find(backup), at=moment, limit_s=longest_s, ledger=known, scratch=scratch,
                 postgres_bin=postgres_bin,
             )  # fmt: skip
             return await restore_test.run(material, trial, Teller())

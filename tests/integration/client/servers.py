@@ -19,6 +19,7 @@ from outlive.postgres import identity, programs
 from outlive.postgres.plan.identity import Identity
 
 PASSWORD = "p@ss/w:rd"
+BUILTIN_LOCALES_SINCE = 17
 STANDBYS = ("n2", "n3")
 NAMES = ("n1", *STANDBYS)
 SETTINGS = """
@@ -37,13 +38,14 @@ synchronous_standby_names = 'ANY 1 (n2,n3)'
 
 @dataclass
 class Servers:
-    """Three servers under `root`; n1 begins as the primary."""
+    """Three servers under `root`; n1 begins as the primary. `programs` are those of another release."""
 
     root: Path
     ports: dict[str, int] = field(default_factory=dict)
+    programs: Path | None = None
 
     def __post_init__(self) -> None:
-        self._bin = programs.directory(None)
+        self._bin = programs.directory(self.programs)
         self._identity = identity.decide(self.root, str(self._bin))
         identity.own(self._identity, [self.root])
         self.ports = dict(zip(NAMES, _free_ports(len(NAMES)), strict=True))
@@ -87,7 +89,9 @@ class Servers:
             list(starting.map(self.start, NAMES))
 
     def _make(self, name: str) -> None:
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8")
+        builtin = programs.major_version(self._bin) >= BUILTIN_LOCALES_SINCE
+        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if builtin else ("--locale=C",)
+        locale += ("--encoding=UTF8",)
         self._run("initdb", "-D", str(self.root / name), *locale, "-U", "postgres", "-A", "scram-sha-256",
                   f"--pwfile={self.root / 'password'}", "--no-sync")  # fmt: skip
 

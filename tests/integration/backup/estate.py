@@ -1,0 +1,106 @@
+"""A server whose backups and WAL go to S3, encrypted, and the commands of `outlive` beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from integration.backup.archiving import Archiving
+from integration.backup.hand_made import now
+from integration.client.servers import PASSWORD, Servers
+from integration.client.waiting import until
+from outlive.backup.keys import load_keyring
+from outlive.backup.observation import observe
+from outlive.postgres import postmaster
+from outlive.testing.object_store import SeaweedFS
+
+KEY = base64.b64encode(b"the key of this estate's backups").decode()
+LIMIT_S = 150.0
+
+
+@dataclass(frozen=True)
+class Estate:
+    """What one has: a server, its archive, a place for what is restored."""
+
+    servers: Servers
+    archiving: Archiving
+    s3: SeaweedFS
+    room: Path
+    programs: Path
+
+    @property
+    def dsn(self) -> str:
+        """The live server's."""
+        return self.servers.dsn(names=("n1",))
+
+    async def outlive(self, *arguments: str | Path, status: int = 0) -> str:
+        """Run a command to its end; what it printed, or, where it is to fail, what it said."""
+        done = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-m", "outlive.cli.main", *map(str, arguments), *self.place], check=False,
+            capture_output=True, text=True, timeout=LIMIT_S, env=self.environment,
+        )  # fmt: skip
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
+
+    async def told(self, *arguments: str | Path) -> dict[str, Any]:
+        """The same in JSON."""
+        said = json.loads(await self.outlive(*arguments, "--json"))
+        assert isinstance(said, dict)
+        return said
+
+    @property
+    def place(self) -> Sequence[str]:
+        """Where the store is; nowhere is a local cluster."""
+        options = ("--storage-options", str(self.s3.options_file()), "--dir", str(self.room / "none"))
+        return ("--storage", self.archiving.url, *options)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command needs besides."""
+        return {**os.environ, "OUTLIVE_BACKUP_KEY": KEY, "PGPASSWORD": PASSWORD}
+
+    async def written(self, statement: str) -> datetime:
+        """Run a statement; a moment at which it is committed, and nothing after it."""
+        await self.servers.sql("n1", statement, "select 1")
+        return now()
+
+    async def arrived(self, at: datetime) -> None:
+        """Wait until the store proves that it has all that was committed until then."""
+
+        async def there() -> bool:
+            store = self.archiving.deposit().store
+            try:
+                _, material = await observe(store, load_keyring(None, {"OUTLIVE_BACKUP_KEY": KEY}))
+            finally:
+                await store.close()
+            return any(each.at >= at for each in material.facts.archive.covered)
+
+        await until(there, LIMIT_S)
+
+    async def numbers(self, port: int) -> list[int]:
+        """What the table of a restored server holds."""
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=port, user="postgres", password=PASSWORD, database="postgres", ssl=False
+        )
+        try:
+            return [row[0] for row in await connection.fetch("select number from entries order by number")]
+        finally:
+            await connection.close()
+
+    async def stopped(self, data: Path) -> None:
+        """Stop a server that was started on restored data."""
+        pid = postmaster.running_pid(data)
+        assert pid is not None
+        os.kill(pid, 2)
+        await until(lambda: not postmaster.runs(data), LIMIT_S)
