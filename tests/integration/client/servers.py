@@ -90,10 +90,9 @@ class Servers:
 
     def _make(self, name: str) -> None:
         builtin = programs.major_version(self._bin) >= BUILTIN_LOCALES_SINCE
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if builtin else ("--locale=C",)
-        locale += ("--encoding=UTF8",)
-        self._run("initdb", "-D", str(self.root / name), *locale, "-U", "postgres", "-A", "scram-sha-256",
-                  f"--pwfile={self.root / 'password'}", "--no-sync")  # fmt: skip
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if builtin else ["--locale=C"]
+        self._run("initdb", "-D", str(self.root / name), *locale, "--encoding=UTF8", "-U", "postgres",
+                  "-A", "scram-sha-256", f"--pwfile={self.root / 'password'}", "--no-sync")  # fmt: skip
 
     def _copy(self, name: str) -> None:
         source = ("-h", "127.0.0.1", "-p", str(self.ports["n1"]), "-U", "postgres")
