@@ -19,8 +19,9 @@ from psycopg.pq import Conninfo
 
 from outlive.adapters import following
 from outlive.adapters.following import Following
-from outlive.client.cluster import DEFAULT_TIMEOUT_S, Cluster
+from outlive.client.cluster import Cluster
 from outlive.client.dsn import Dsn
+from outlive.client.options import DEFAULT_TIMEOUT_S
 from outlive.client.wire import KEEPALIVE_COUNT, KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, TCP_USER_TIMEOUT_MS
 from outlive.model.topology import Address
 from outlive.sync import SyncCluster

@@ -27,9 +27,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from outlive.adapters import following
 from outlive.adapters.following import Following
-from outlive.client.cluster import DEFAULT_TIMEOUT_S, Cluster
+from outlive.client.cluster import Cluster
 from outlive.client.failures import diagnose
 from outlive.client.nodes import CONNECT_TIMEOUT_S
+from outlive.client.options import DEFAULT_TIMEOUT_S
 from outlive.client.plan.retry import FailureKind, Phase
 from outlive.client.plan.sqlstate import kind_of
 from outlive.client.wire import dialer_for

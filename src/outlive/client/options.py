@@ -18,6 +18,7 @@ T = TypeVar("T")
 DurabilityName = Literal["critical", "regenerable"]
 BOUNDED_HINT = ", outlive.bounded(seconds)"
 DegradedName = Literal["refuse", "allow"]
+DEFAULT_TIMEOUT_S = 60.0
 
 _FRESHNESS: dict[str, Freshness] = {"strong": Strong(), "session": Session(), "eventual": Eventual()}
 _DURABILITY = {known.value: known for known in Durability}
