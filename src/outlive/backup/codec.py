@@ -156,14 +156,21 @@ class _Source:
 
 
 async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    buffer = bytearray()
+    """The same bytes in blocks of one size. A chunk of just that size is passed on as it is, without a copy."""
+    pieces: list[bytes] = []
+    missing = BLOCK_BYTES
     async for chunk in chunks:
-        buffer += chunk
-        while len(buffer) >= BLOCK_BYTES:
-            yield bytes(buffer[:BLOCK_BYTES])
-            del buffer[:BLOCK_BYTES]
-    if buffer:
-        yield bytes(buffer)
+        start = 0
+        while len(chunk) - start >= missing:
+            pieces.append(chunk[start : start + missing])
+            yield b"".join(pieces)
+            start, missing = start + missing, BLOCK_BYTES
+            pieces.clear()
+        if start < len(chunk):
+            pieces.append(chunk[start:])
+            missing -= len(chunk) - start
+    if pieces:
+        yield b"".join(pieces)
 
 
 async def _numbered(blocks: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes, bool]]:

@@ -20,6 +20,7 @@ import hashlib
 import hmac
 import secrets
 import struct
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,13 +82,14 @@ class Seal:
 
     def close(self, number: int, block: bytes, *, last: bool) -> bytes:
         """A frame with its length, ready to be written."""
-        packed = zstandard.ZstdCompressor(level=self.level).compress(block)
+        packed = _compressor(self.level).compress(block)
         bound = self._bound(number, last=last)
         if self.data_key is None:
-            sealed = packed + _digest(bound, packed)
+            sealed, digest = packed, _digest(bound, packed)
         else:
-            sealed = AESGCM(self.data_key).encrypt(_nonce(number), packed, bound)
-        return _WORD.pack(len(sealed) | (LAST if last else 0)) + sealed
+            sealed, digest = AESGCM(self.data_key).encrypt(_nonce(number), packed, bound), b""
+        length = len(sealed) + len(digest)
+        return b"".join((_WORD.pack(length | (LAST if last else 0)), sealed, digest))
 
     def open(self, number: int, frame: bytes, *, last: bool) -> bytes:
         """The block that a frame holds.
@@ -200,6 +202,23 @@ def frame_length(word: bytes, name: str) -> tuple[int, bool]:
     if length > FRAME_LIMIT_BYTES or length < _DIGEST_BYTES:
         raise ChecksumMismatchError(f"{name} is not what was written: a frame of {length} bytes is none of ours")
     return length, bool(value & LAST)
+
+
+class _Compressors(threading.local):
+    """The compressors of one thread, by level: making one anew for each frame costs a tenth of the compression."""
+
+    def __init__(self) -> None:
+        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
+
+
+_compressors = _Compressors()
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    kept = _compressors.by_level
+    if level not in kept:
+        kept[level] = zstandard.ZstdCompressor(level=level)
+    return kept[level]
 
 
 def _decoded(encoded: bytes, name: str) -> Header:

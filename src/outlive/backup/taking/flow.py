@@ -12,6 +12,10 @@ from outlive.backup.codec import Codec
 from outlive.backup.manifest import StoredObject
 from outlive.backup.taking.progress import Meter
 from outlive.object_storage.store import ObjectStore
+from outlive.postgres.children import READ_BYTES
+
+PIECE_S = 0.25
+SMALLEST_BYTES = 16 * 1024
 
 
 async def send(
@@ -40,6 +44,16 @@ async def send(
 
 class _Count:
     size_bytes = 0
+
+
+def piece_bytes(bytes_per_s: float | None) -> int:
+    """How much to read at a time: what passes in `PIECE_S` seconds at most.
+
+    Between two pieces nothing is read, and a server gives a reader up that takes nothing for some seconds.
+    """
+    if bytes_per_s is None:
+        return READ_BYTES
+    return max(SMALLEST_BYTES, min(READ_BYTES, int(bytes_per_s * PIECE_S)))
 
 
 async def limited(chunks: AsyncIterator[bytes], bytes_per_s: float | None) -> AsyncIterator[bytes]:

@@ -13,7 +13,7 @@ from outlive.backup.layout import DUMP, backup_key
 from outlive.backup.manifest import DatabaseCounts, StoredObject
 from outlive.backup.plan.source import ServerFacts
 from outlive.backup.taking import counting
-from outlive.backup.taking.flow import limited, send
+from outlive.backup.taking.flow import limited, piece_bytes, send
 from outlive.backup.taking.progress import Meter
 from outlive.backup.taking.request import Request
 from outlive.errors import BackupError, UnavailableError
@@ -69,14 +69,14 @@ async def _send(
     surroundings = environment(access, server.address, access.login, os.environ)
     async with Child(command, surroundings) as child:
         return await send(
-            store, backup_key(backup_id, DUMP), limited(_output(child, first), request.bytes_per_s), request.codec,
+            store, backup_key(backup_id, DUMP), _output(child, first, request.bytes_per_s), request.codec,
             meter=meter, follow=lambda chunk: first.extend(chunk[: len(MAGIC) - len(first)]),
             expected_bytes=server.size_bytes,
         )  # fmt: skip
 
 
-async def _output(child: Child, first: bytearray) -> AsyncIterator[bytes]:
-    async for chunk in child.chunks():
+async def _output(child: Child, first: bytearray, bytes_per_s: float | None) -> AsyncIterator[bytes]:
+    async for chunk in limited(child.chunks(piece_bytes(bytes_per_s)), bytes_per_s):
         yield chunk
     status = await child.ended()
     if status != 0:

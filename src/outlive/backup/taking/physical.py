@@ -14,7 +14,7 @@ from outlive.backup import codec as codecs
 from outlive.backup.layout import BASE, PG_MANIFEST, backup_key
 from outlive.backup.manifest import StoredObject
 from outlive.backup.plan.source import ServerFacts
-from outlive.backup.taking.flow import limited, once, send
+from outlive.backup.taking.flow import limited, once, piece_bytes, send
 from outlive.backup.taking.holding import Hold
 from outlive.backup.taking.pg_manifest import WalRange, read
 from outlive.backup.taking.progress import Meter
@@ -55,7 +55,7 @@ async def take(
     surroundings = environment(access, server.address, access.replication, os.environ)
     async with Child(command, surroundings) as child, _watching(hold, meter):
         stored = await send(
-            store, backup_key(backup_id, BASE), limited(_output(child, follower), request.bytes_per_s),
+            store, backup_key(backup_id, BASE), _output(child, follower, request.bytes_per_s),
             request.codec, meter=meter, follow=follower.take, expected_bytes=server.size_bytes,
         )  # fmt: skip
     kept = bytes(follower.kept or b"")
@@ -97,9 +97,9 @@ def _command(request: Request, backup_id: str, parent_manifest: Path | None) -> 
     ]  # fmt: skip
 
 
-async def _output(child: Child, follower: TarFollower) -> AsyncIterator[bytes]:
+async def _output(child: Child, follower: TarFollower, bytes_per_s: float | None) -> AsyncIterator[bytes]:
     """What it writes; an error at the end unless it ended well, so that the upload is never completed."""
-    async for chunk in child.chunks():
+    async for chunk in limited(child.chunks(piece_bytes(bytes_per_s)), bytes_per_s):
         yield chunk
     status = await child.ended()
     if status != 0:
