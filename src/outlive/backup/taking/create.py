@@ -207,11 +207,18 @@ class Taking:
             raise _failover(before, now)
 
     async def _blame_failover(self, before: ServerFacts, error: BackupError) -> None:
-        """Say so if what broke pg_basebackup was a failover."""
+        """Say so if what broke pg_basebackup was a failover, or the death of the server that may bring one."""
+        answering: tuple[ServerFacts, ...] = ()
         with contextlib.suppress(UnavailableError):
-            for now in await observe(self._access):
-                if now.timeline > before.timeline or (now.address == before.address and now.role is not before.role):
-                    raise _failover(before, now) from error
+            answering = await observe(self._access)
+        for now in answering:
+            if now.timeline > before.timeline or (now.address == before.address and now.role is not before.role):
+                raise _failover(before, now) from error
+        if before.address not in {now.address for now in answering}:
+            raise BackupError(
+                f"{before.address} went away while the backup was taken from it: {error}",
+                hint="Take it again, once there is a primary (`outlive status`).",
+            ) from error
 
     async def _publish(self, manifest: BackupManifest) -> None:
         if manifest.parent is not None and await self._store.head(backup_key(manifest.parent, MANIFEST)) is None:
