@@ -6,7 +6,7 @@
     backups/ID/base.tar                    what pg_basebackup wrote
     backups/ID/pg_manifest                 PostgreSQL's own manifest of it, which the next incremental needs
     backups/ID/dump                        what pg_dump wrote, of a logical one
-    backups/ID/verifications/MOMENT.json   the evidence of its restore tests
+    backups/ID/verifications/NUMBER.json   the evidence of its restore tests
     keeps/NAME.json                        backups that retention leaves alone
     points/NAME.json                       named restore points
     locks/NAME.json                        who works on the store now
@@ -94,9 +94,9 @@ def backup_key(backup_id: str, part: str) -> str:
     return f"{BACKUPS}/{backup_id}/{part}"
 
 
-def verification_key(backup_id: str, at: datetime) -> str:
-    """The key of the evidence of a restore test; `at` is aware."""
-    return f"{BACKUPS}/{backup_id}/{VERIFICATIONS}/{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}.json"
+def verification_key(backup_id: str, number: int) -> str:
+    """The key of the evidence of a restore test, the first one being 1."""
+    return f"{BACKUPS}/{backup_id}/{VERIFICATIONS}/{number:08d}.json"
 
 
 def keep_key(name: str) -> str:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from integration.backup.hand_made import HandMade, base_backup, now
@@ -28,6 +30,7 @@ from outlive.object_storage.opening import open_store
 
 FULL = "20261124T220000Z-full"
 QUERY = "select id from ledger"
+DROP = "drop schema outlive cascade; drop schema public cascade"
 
 
 @dataclass
@@ -242,6 +245,18 @@ async def test_a_wrong_key_is_told_before_anything_is_tried(taken: Taken) -> Non
         taken.made.corrected(FULL, key_id=taken.made.keyring.writing.id)
 
 
+async def test_evidence_of_tests_that_end_at_once_makes_one_chain() -> None:
+    """None is lost, none is written over, and each holds the hash of the one before it."""
+    store = open_store("memory://")
+    made = Evidence(status=FAILED, at=now(), backup=FULL, chain=(), target="latest", outlive_version="0")
+    linked = await asyncio.gather(
+        *(kept.keep(store, msgspec.structs.replace(made, tables=number)) for number in range(6))
+    )
+    stored = await kept.read_all(store, FULL)
+    assert len({each.previous for each in linked}) == len(stored) == 6
+    assert kept.broken_link(stored) is None
+
+
 async def test_nothing_is_left_of_a_test(taken: Taken, room: Path) -> None:
     """The scratch directory is empty after a test, and what a killed one has left is removed by the next."""
     left = room / f"{PREFIX}left" / ".outlive-restore"
@@ -249,3 +264,15 @@ async def test_nothing_is_left_of_a_test(taken: Taken, room: Path) -> None:
     (left / "marker.json").write_text('{"started_at": "", "source": ""}')
     await proved(taken, replace(taken.trial, scratch=room, ledger=None))
     assert not list(room.iterdir())  # noqa: ASYNC240 - a handful of names
+
+
+async def test_an_emptied_database_is_never_verified(taken: Taken, source: Servers) -> None:
+    """At an instant after everything was deleted, and then dropped; the last test here: it spoils the server."""
+    tables = "select format('truncate %s cascade', string_agg(format('%I.%I', schemaname, tablename), ', ')) "
+    emptied = await source.sql("n1", tables + "from pg_tables where schemaname in ('public', 'outlive')")
+    for spoil, complaint in ((emptied, "there is no row"), (DROP, "there is no table")):
+        await source.sql("n1", str(spoil), "select 1")
+        await taken.made.archive(source, "n1")
+        evidence = await proved(taken, replace(taken.trial, ledger=None))
+        assert evidence.status == FAILED
+        assert any(complaint in each for each in evidence.complaints), evidence.complaints

@@ -99,9 +99,9 @@ async def test_a_catalog_is_what_the_manifests_say() -> None:
     await store.put("backups/20261124T231000Z-full/base.tar", b"left")
     await store.put("backups/20261124T232000Z-full/manifest.json", b"{}")
     await store.put(
-        layout.verification_key(full.id, AT), msgspec.json.encode({"status": "verified", "at": AT, "more": 1})
+        layout.verification_key(full.id, 1), msgspec.json.encode({"status": "verified", "at": AT, "more": 1})
     )
-    await store.put(layout.verification_key(incremental.id, AT), msgspec.json.encode({"status": "failed", "at": AT}))
+    await store.put(layout.verification_key(incremental.id, 1), msgspec.json.encode({"status": "failed", "at": AT}))
     keep = Keep(name="audit", backup=full.id, reason="a case", made_at=AT)
     await store.put(layout.keep_key("audit"), msgspec.json.encode(keep))
     catalog = await Catalog.load(store)

@@ -127,6 +127,8 @@ def test_nothing_is_verified_by_nothing() -> None:
     recorded = {"agents": Rows({"public.t": 3}, {"conversations": "a"})}
     assert same(recorded, recorded) == emptiness(recorded, recorded) == []
     assert "no table" in emptiness(recorded, {"agents": Rows({}, {})})[0]
+    assert "prove nothing" in emptiness({}, {"agents": Rows({"public.t": 0}, {})})[0]
+    assert emptiness({}, {"agents": Rows({"public.t": 1}, {})}) == []
     assert "no row" in emptiness(recorded, {"agents": Rows({"public.t": 0}, {})})[0]
     assert "had 3 rows and has 2" in same(recorded, {"agents": Rows({"public.t": 2}, {"conversations": "a"})})[0]
     assert "content" in same(recorded, {"agents": Rows({"public.t": 3}, {"conversations": "b"})})[0]

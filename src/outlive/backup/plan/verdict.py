@@ -73,8 +73,10 @@ def same(recorded: Databases, restored: Databases) -> list[str]:
 
 
 def emptiness(recorded: Databases, restored: Databases) -> list[str]:
-    """Whether there is nothing where there was something."""
+    """Whether there is nothing where there was something, or where nobody knows what there was."""
     complaints = []
+    if not recorded and _total(restored) == 0:
+        complaints.append("there is no row, and none were counted when the backup was taken: this would prove nothing")
     if not any(rows.tables for rows in restored.values()) and any(rows.tables for rows in recorded.values()):
         complaints.append("there is no table, and there were some when the backup was taken")
     elif _total(restored) == 0 and _total(recorded) > 0:

@@ -12,10 +12,11 @@ from datetime import datetime
 import msgspec
 
 from outlive.backup.layout import BACKUPS, VERIFICATIONS, verification_key
-from outlive.errors import ChecksumMismatchError
+from outlive.errors import ChecksumMismatchError, ObjectExistsError, ObjectStorageError
 from outlive.object_storage.store import ObjectStore
 
 VERIFIED, FAILED = "verified", "failed"
+TRIES = 20
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +51,29 @@ async def read_all(store: ObjectStore, backup: str) -> list[tuple[str, bytes]]:
 
 
 async def keep(store: ObjectStore, evidence: Evidence) -> Evidence:
-    """Store evidence behind what is there; it is never written over. Returns it with its link."""
-    before = await read_all(store, evidence.backup)
-    linked = msgspec.structs.replace(evidence, previous=digest(before[-1][1]) if before else None)
-    await store.put(verification_key(evidence.backup, evidence.at), msgspec.json.encode(linked), create=True)
-    return linked
+    """Store evidence behind what is there; it is never written over. Returns it with its link.
+
+    Its number is its place: of two tests that end at once one has it, and the other one comes behind.
+
+    Raises:
+        ObjectStorageError: the store failed, or others were faster each time.
+    """
+    for _ in range(TRIES):
+        before = await read_all(store, evidence.backup)
+        linked = msgspec.structs.replace(evidence, previous=digest(before[-1][1]) if before else None)
+        try:
+            await store.put(_next(evidence.backup, before), msgspec.json.encode(linked), create=True)
+        except ObjectExistsError:
+            continue
+        return linked
+    raise ObjectStorageError(f"the evidence about {evidence.backup} found no place behind the others in {TRIES} tries")
+
+
+def _next(backup: str, before: list[tuple[str, bytes]]) -> str:
+    last = before[-1][0].rsplit("/", 1)[-1].removesuffix(".json") if before else "0"
+    if not last.isdecimal():
+        raise ChecksumMismatchError(f"{before[-1][0]} is no evidence: its name is no number")
+    return verification_key(backup, int(last) + 1)
 
 
 def decode(stored: bytes, key: str) -> Evidence:
