@@ -48,6 +48,16 @@ def _error_section(error: type[OutliveError]) -> str:
     return f"(error-{error.code})=\n## {error.__name__}\n\n{' · '.join(facts)}\n\n{inspect.getdoc(error)}\n{hint}"
 
 
+def exit_codes_page() -> str:
+    """What a command's exit code says: of each code the errors that first bring it."""
+    errors_of: dict[int, list[str]] = {}
+    for error in _family(OutliveError):
+        if "exit_code" in vars(error):
+            errors_of.setdefault(error.exit_code, []).append(f"[{error.__name__}](errors.md#error-{error.code})")
+    rows = [f"| {code} | {' · '.join(named)} |" for code, named in sorted(errors_of.items())]
+    return "\n".join(["| code | error, and those below it |", "|---|---|", *rows])
+
+
 def command_line_page() -> str:
     """Every command with its arguments and options, as `--help` has them."""
     command = typer.main.get_command(app)
@@ -133,6 +143,7 @@ def _is_prose(lines: list[str], at: int) -> bool:
 def setup(sphinx: Sphinx) -> dict[str, bool]:
     """Make the directives known to Sphinx."""
     sphinx.add_directive("outlive-errors", _directive(errors_page))
+    sphinx.add_directive("outlive-exit-codes", _directive(exit_codes_page))
     sphinx.add_directive("outlive-command-line", _directive(command_line_page))
     sphinx.add_directive("outlive-dsn-parameters", _directive(dsn_parameters_page))
     sphinx.add_directive("outlive-profiles", _directive(profiles_page))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from outlive.cli import (
@@ -11,34 +14,53 @@ from outlive.cli import (
     cluster,
     demo,
     events,
+    logs,
     migrate,
     pgbackrest,
     policy,
     proof,
+    psql,
     render,
     restore,
     retention,
     state,
+    state_life,
     verify,
     wal,
 )
+from outlive.cli.terminal import put
 
 app = typer.Typer(
     name="outlive",
     help="The PostgreSQL that an AI agent can't lose its state in.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        put(version("outlive"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The PostgreSQL that an AI agent can't lose its state in."""
+
+
 for command in (
     cluster.up,
     cluster.down,
     cluster.status,
-    cluster.psql,
-    cluster.logs,
+    psql.psql,
+    logs.logs,
     cluster.switchover,
     cluster.restart,
     cluster.supervise,
@@ -48,18 +70,23 @@ for command in (
     proof.proof,
 ):
     app.command()(command)
-backup.app.command()(archiving.enable)
-backup.app.command()(archiving.disable)
-backup.app.command()(retention.prune)
-backup.app.command()(retention.check)
-backup.app.command()(retention.keep)
+for of_backup in (
+    archiving.enable,
+    archiving.disable,
+    retention.prune,
+    retention.check,
+    retention.keep,
+    verify.verify,
+    verify.point,
+):
+    backup.app.command()(of_backup)
 app.add_typer(backup.app, name="backup")
-backup.app.command()(verify.verify)
-backup.app.command()(verify.point)
 app.add_typer(wal.app, name="wal")
 app.add_typer(pgbackrest.app, name="pgbackrest")
 app.add_typer(render.app, name="render")
 app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")
+state.app.command()(state_life.erase)
+state.app.command()(state_life.retention)
 state.app.add_typer(audit.app, name="audit")
 state.app.add_typer(events.app, name="events")

@@ -6,7 +6,6 @@ Each imports what it needs when it runs: `outlive status` is asked often, and mo
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from pathlib import Path
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
 
     from outlive.cluster.archiving import ArchiveWish
 
-COMPONENTS = ("supervisor", "etcd", "patroni", "postgres", "journal")
 WATCH_PERIOD_S = 1.0
-FOLLOW_PERIOD_S = 0.3
 
 
 def up(
@@ -91,8 +88,11 @@ def down(
     directory: Dir = None,
     destroy: Annotated[bool, typer.Option("--destroy", help="Remove the data too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before removing.")] = False,
+    json: Json = False,
 ) -> None:
     """Stop the cluster; the data stays unless --destroy.
+
+    Stopping what doesn't run changes nothing.
 
     \b
     Examples:
@@ -104,6 +104,8 @@ def down(
     cluster = ClusterDirectory(chosen_directory(directory))
     if not call_or_exit(cluster.exists):
         say(f"there is no cluster in {cluster.root}")
+        if json:
+            put_json({"directory": cluster.root, "existed": False, "removed": False})
         return
     if destroy and not yes and not typer.confirm(f"Remove the cluster in {cluster.root} with all its data?", err=True):
         say("nothing was changed")
@@ -112,6 +114,8 @@ def down(
     if destroy:
         call_or_exit(lambda: lifecycle.destroy(cluster))
     say("removed" if destroy else "down")
+    if json:
+        put_json({"directory": cluster.root, "existed": True, "removed": destroy})
 
 
 def status(
@@ -144,50 +148,6 @@ def status(
         raise typer.Exit(UnavailableError.exit_code)
 
 
-def psql(
-    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql, after --.")] = None,
-    directory: Dir = None,
-    node: Annotated[str | None, typer.Option(help="This node, instead of the primary.")] = None,
-    superuser: Annotated[bool, typer.Option("--superuser", help="As postgres, instead of the application.")] = False,
-) -> None:
-    """Open psql on the primary.
-
-    \b
-    Examples:
-      outlive psql
-      outlive psql -- -c "select count(*) from outlive.turns"
-      outlive psql --node n2 --superuser
-    """
-    command, environment = call_or_exit(
-        lambda: _psql_command(ClusterDirectory(chosen_directory(directory)), node, superuser)
-    )
-    os.execve(command[0], [*command, *(arguments or [])], environment)  # noqa: S606 - psql takes this process over
-
-
-def logs(
-    node: Annotated[str | None, typer.Argument(help="One node; without it all.")] = None,
-    directory: Dir = None,
-    component: Annotated[list[str] | None, typer.Option(help=f"{', '.join(COMPONENTS)}; may be repeated.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="Lines of each file.")] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new lines until Ctrl-C.")] = False,
-) -> None:
-    """Show the last lines of the nodes' logs, and of the journal of the supervisors' acts.
-
-    \b
-    Examples:
-      outlive logs
-      outlive logs n1 --component postgres -n 100
-      outlive logs --component journal --follow
-    """
-    files = call_or_exit(lambda: _log_files(ClusterDirectory(chosen_directory(directory)), node, component))
-    shown = {path: path.stat().st_size for _, path in files}
-    for title, path in files:
-        put(f"==> {title} <==")
-        put("\n".join(_text(path, 0, shown[path]).splitlines()[-lines:]) + "\n")
-    if follow:
-        call_or_exit(lambda: _follow(files, shown))
-
-
 def switchover(
     to: Annotated[
         str | None, typer.Option(help="The standby to become primary.", show_default="Patroni's choice")
@@ -217,6 +177,7 @@ def restart(
     nodes: Annotated[list[str] | None, typer.Argument(help="Nodes; without them all.")] = None,
     directory: Dir = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each node.")] = limits.RESTART_S,
+    json: Json = False,
 ) -> None:
     """Restart PostgreSQL, standbys first, the primary last, one after the other.
 
@@ -228,8 +189,11 @@ def restart(
     from outlive.cluster import steering
 
     cluster = ClusterDirectory(chosen_directory(directory))
-    await_or_exit(steering.restart(cluster, nodes or [], say, timeout_s=timeout))
-    put("restarted")
+    restarted = await_or_exit(steering.restart(cluster, nodes or [], say, timeout_s=timeout))
+    if json:
+        put_json({"restarted": restarted})
+    else:
+        put(f"restarted {', '.join(restarted)}")
 
 
 def supervise(
@@ -272,56 +236,3 @@ def _watch(directory: ClusterDirectory) -> None:
         while True:  # until Ctrl-C
             live.update(status_view.table(asyncio.run(_observe(directory))), refresh=True)
             time.sleep(WATCH_PERIOD_S)
-
-
-def _follow(files: list[tuple[str, Path]], shown: dict[Path, int]) -> None:
-    """Print what comes after the first `shown` bytes of each file; one that was emptied is read from its start."""
-    while True:  # until Ctrl-C
-        for title, path in files:
-            size = path.stat().st_size
-            if size != shown[path]:
-                for line in _text(path, shown[path] if size > shown[path] else 0, size).splitlines():
-                    put(f"{title} | {line}")
-                shown[path] = size
-        time.sleep(FOLLOW_PERIOD_S)
-
-
-def _text(path: Path, start: int, end: int) -> str:
-    with path.open("rb") as file:
-        file.seek(start)
-        return file.read(end - start).decode(errors="replace")
-
-
-def _psql_command(directory: ClusterDirectory, name: str | None, superuser: bool) -> tuple[list[str], dict[str, str]]:
-    from outlive.cluster.plan.patroni_config import SUPERUSER
-
-    spec, _ = directory.load()
-    if name is not None and name not in {node.name for node in spec.data_nodes}:
-        raise ConfigurationError(f"the cluster has no data node {name!r}")
-    nodes = [node for node in spec.data_nodes if name in (None, node.name)]
-    environment = os.environ | {
-        "PGPASSFILE": str(directory.pgpass),
-        "PGHOST": ",".join(node.host for node in nodes),
-        "PGPORT": ",".join(str(node.ports.postgres) for node in nodes),
-        "PGUSER": SUPERUSER if superuser else spec.app_user,
-        "PGDATABASE": spec.database,
-        "PGTARGETSESSIONATTRS": "any" if name else "primary",
-        "PGCONNECT_TIMEOUT": "2",
-    }
-    return [f"{spec.postgres_bin}/psql"], environment
-
-
-def _log_files(directory: ClusterDirectory, name: str | None, components: list[str] | None) -> list[tuple[str, Path]]:
-    spec, _ = directory.load()
-    for component in components or ():
-        if component not in COMPONENTS:
-            raise ConfigurationError(f"there is no log {component!r}", hint=f"There are {', '.join(COMPONENTS)}.")
-    if name is not None and name not in {node.name for node in spec.nodes}:
-        raise ConfigurationError(f"the cluster has no node {name!r}")
-    found = []
-    for node, files in directory.nodes(spec):
-        for component in components or COMPONENTS:
-            path = files.journal if component == "journal" else files.log(component)
-            if name in (None, node.name) and path.exists():
-                found.append((f"{node.name} {component}", path))
-    return found

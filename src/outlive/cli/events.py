@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from outlive.cli import state
+from outlive.cli.ages import age_of
 from outlive.cli.terminal import Json, call_or_exit, put, put_json
 
 app = typer.Typer(help="Count events, and drop the old ones.", no_args_is_help=True)
@@ -32,7 +33,7 @@ def count(
       outlive state events count
       outlive state events count --since 12h --json
     """
-    begins_at = datetime.now(UTC) - call_or_exit(lambda: state.age_of(since))
+    begins_at = datetime.now(UTC) - call_or_exit(lambda: age_of(since))
     counts = state.with_state(dsn, lambda stores: stores.events.count(since=begins_at))
     if json:
         put_json(counts)
@@ -56,7 +57,7 @@ def maintain(
       outlive state events maintain
       outlive state events maintain --keep 90d
     """
-    days = call_or_exit(lambda: state.age_of(keep)).total_seconds() / 86_400
+    days = call_or_exit(lambda: age_of(keep)).total_seconds() / 86_400
     done = state.with_state(dsn, lambda stores: stores.events.maintain(days))
     if json:
         put_json(asdict(done))

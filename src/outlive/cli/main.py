@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command; where a package of an extra is missing, say which instead of a traceback."""
@@ -15,6 +17,8 @@ def main() -> None:
             raise
         sys.stderr.write(f"outlive: the package {error.name} is not installed\n  pip install 'outlive[local]'\n")
         sys.exit(2)
+    except KeyboardInterrupt:  # while the parts are loaded
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

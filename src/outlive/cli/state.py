@@ -6,12 +6,13 @@ Each command imports what it needs when it runs, as those around a cluster do.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from outlive.cli.ages import when
 from outlive.cli.terminal import Json, await_or_exit, call_or_exit, put, put_json, say
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def list_conversations(
       outlive state list --status open --since 12h
       outlive state list --json --limit 1000
     """
-    changed_since = call_or_exit(lambda: _since(since))
+    changed_since = call_or_exit(lambda: when(since))
     page = with_state(
         dsn,
         lambda state: state.conversations.list(
@@ -102,7 +103,7 @@ def search(
     from outlive.cli.state_view import metadata_of
 
     sought = call_or_exit(lambda: metadata_of(metadata))
-    changed_since = call_or_exit(lambda: _since(since))
+    changed_since = call_or_exit(lambda: when(since))
     page = with_state(
         dsn,
         lambda state: state.conversations.search(
@@ -207,97 +208,6 @@ def import_file(
         put(
             f"imported {report.imported} conversations with {report.turns} turns; {report.unchanged} were there already"
         )
-
-
-@app.command()
-def erase(
-    ids: Annotated[list[str] | None, typer.Argument(help="Conversations.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Whoever it is about: all that is kept for them.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before erasing.")] = False,
-    dsn: Dsn = None,
-    json: Json = False,
-) -> None:
-    """Erase conversations and everything that hangs on them, in every store.
-
-    Their ids can't be used again for a week. Backups keep what they hold until their retention ends.
-
-    \b
-    Examples:
-      outlive state erase trip-7
-      outlive state erase --subject c-1 --yes
-    """
-    named = ", ".join([*(ids or []), *([f"all of {subject}"] if subject else [])])
-    if named and not yes and not typer.confirm(f"Erase {named} for good?", err=True):
-        say("nothing was changed")
-        raise typer.Exit(1)
-    report = with_state(dsn, lambda state: state.conversations.erase(*(ids or []), subject=subject))
-    if json:
-        put_json({"rows": dict(report.rows)})
-    else:
-        put("\n".join(f"{rows:8} {table}" for table, rows in report.rows.items()) or "There was nothing to erase.")
-
-
-@app.command()
-def retention(
-    older_than: Annotated[str, typer.Option(help="How long nothing changed in them: 90d, 12h.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and leave them.")] = False,
-    batch: Annotated[int, typer.Option(min=1, max=10_000, help="How many at a time.")] = 200,
-    dsn: Dsn = None,
-    json: Json = False,
-) -> None:
-    """Forget conversations that have not changed for long and that nobody holds.
-
-    It goes in small batches, and may be stopped and begun again.
-
-    \b
-    Examples:
-      outlive state retention --older-than 90d --dry-run
-      outlive state retention --older-than 90d
-    """
-    from dataclasses import asdict
-
-    age = call_or_exit(lambda: age_of(older_than))
-    done = with_state(
-        dsn,
-        lambda state: state.conversations.retention(
-            age,
-            batch=batch,
-            dry_run=dry_run,
-            on_progress=lambda so_far: (
-                say(f"{so_far.conversations} conversations") if so_far.batches % 50 == 0 else None
-            ),
-        ),
-    )
-    if json:
-        put_json(asdict(done) | {"dry_run": dry_run})
-    else:
-        what = "would be forgotten" if dry_run else "forgotten"
-        put(f"{done.conversations} conversations with {done.turns} turns {what}")
-
-
-def age_of(text: str) -> timedelta:
-    """A time as 90d, 12h, 30m or 10s.
-
-    Raises:
-        ConfigurationError: it is none of these.
-    """
-    from outlive.errors import ConfigurationError
-
-    units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and unit in units and int(number) <= 1_000_000):
-        raise ConfigurationError(f"{text!r} is no length of time", hint="Write 90d, 12h, 30m or 10s.")
-    return timedelta(**{units[unit]: int(number)})
-
-
-def _since(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return datetime.now(UTC) - age_of(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _put_page(page: Page, *, json: bool) -> None:

@@ -55,8 +55,10 @@ async def switchover(directory: ClusterDirectory, candidate: str | None, *, time
     raise ControlPlaneError(f"no new primary after {timeout_s:.0f} s", hint="`outlive status` shows what runs.")
 
 
-async def restart(directory: ClusterDirectory, names: Sequence[str], report: Report, *, timeout_s: float) -> None:
+async def restart(directory: ClusterDirectory, names: Sequence[str], report: Report, *, timeout_s: float) -> list[str]:
     """Restart PostgreSQL on the named nodes, or on all: standbys first, the primary last, one after the other.
+
+    Returns their names in that order.
 
     Raises:
         ConfigurationError: there is no such cluster or node.
@@ -67,7 +69,8 @@ async def restart(directory: ClusterDirectory, names: Sequence[str], report: Rep
     facts = await observation.observe(spec, secrets, directory)
     primary = facts.primary.name if facts.primary else None
     chosen = [node.name for node in spec.data_nodes if not names or node.name in names]
-    for name in sorted(chosen, key=lambda name: name == primary):
+    ordered = sorted(chosen, key=lambda name: name == primary)
+    for name in ordered:
         report(f"restarting {name}")
         patroni = _patroni(spec, secrets, name)
         try:
@@ -75,6 +78,7 @@ async def restart(directory: ClusterDirectory, names: Sequence[str], report: Rep
         finally:
             await patroni.close()
         await _wait_until_whole(directory, spec, secrets, name, timeout_s)
+    return ordered
 
 
 async def _wait_until_whole(

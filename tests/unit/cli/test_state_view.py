@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from outlive.cli.state import age_of
+from outlive.cli.ages import age_of
 from outlive.cli.state_view import metadata_of, page_as_text, picture_as_text
 from outlive.errors import ConfigurationError
 from outlive.stores import Page, Picture, Summary, Turn
