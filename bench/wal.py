@@ -1,6 +1,6 @@
 """WAL archiving: segments a second beside pgBackRest and Barman, and how late the store is while WAL is written.
 
-    .venv/bin/python bench/wal.py [--segments 24] [--seconds 15]
+    .venv/bin/python bench/wal.py [--segments 24] [--seconds 15] [--docs]
 
 One server of PostgreSQL 15 (Debian's pgBackRest knows no newer one) makes the segments; then each contestant's
 archive command is run on each of them, one after the other, as PostgreSQL does. Ours and Barman's go to one S3 server,
@@ -12,32 +12,28 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-import asyncpg
 import msgspec
+
+import wal_lag
+from wal_lag import ROWS, Lag
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from integration.backup.pgbackrest_stanza import STANZA, Stanza
 from outlive.backup import archive_client
 from outlive.backup.archiver_files import ArchiverConfig
-from outlive.backup.archiver_log import ArchiverLog
-from outlive.backup.deposit import Deposit
-from outlive.backup.plan.cadence import OBJECTIVE_S
-from outlive.backup.pushing import Pusher
-from outlive.backup.streaming import Streamer
 from outlive.backup.wal_files import WalFiles
-from outlive.model.lsn import Lsn
 from outlive.object_storage.opening import open_store
 from outlive.postgres import identity
 from outlive.testing.object_store import SeaweedFS
@@ -47,7 +43,8 @@ BARMAN_SEGMENTS = 6
 NO_PASSWORD = ""
 KEY = "a2V5IG9mIHRoZSB0ZXN0cywgb2YgMzIgYnl0ZXMgbG8="
 START_LIMIT_S = 20.0
-ROWS = "insert into turns select n, repeat(md5(random()::text), 30) from generate_series(1, {count}) n"
+PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "backup-speed.md"
+MARKS = re.compile(r"(<!-- wal: [^\n]*-->\n).*?(<!-- /wal -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -136,52 +133,17 @@ class Bench:
             process.terminate()
             process.wait(30)
 
-    async def lag(self, prefix: str, seconds: float, *, busy: bool) -> tuple[float, float]:
-        """The median and 99th percentile of the seconds from a commit until the store proves that it holds it."""
+    def lag(self, prefix: str, seconds: float, *, busy: bool) -> Lag:
+        """How late the store is, with PostgreSQL's archive command beside the streaming, as it always is."""
         self.prepare(prefix)
-        config, proved = self.config(prefix), list[tuple[float, float]]()
-        deposit = Deposit(open_store(config.url, self.s3.options()))
-        log = Noting(config.node, Path(config.state), proved)
-        commits, end = list[float](), time.time() + seconds
-        session = await asyncpg.connect(host="127.0.0.1", port=self.stanza.port, user="postgres", ssl=False)
-        async with asyncio.TaskGroup() as tasks:
-            pusher = Pusher(WalFiles(Path(config.data)), deposit, tasks, log, workers=4, check_system=_anybody)
-            pusher.leaves_to_primary = False
-            following = tasks.create_task(
-                Streamer(config, WalFiles(Path(config.data)), deposit, pusher, log, tasks).run()
-            )
-            while time.time() < end:
-                await session.execute(ROWS.format(count=200 if busy else 1))
-                commits.append(time.time())
-                await asyncio.sleep(0 if busy else 1.7)
-            await asyncio.sleep(OBJECTIVE_S)  # until the last commit is proved too
-            following.cancel()
-        await session.close()
-        return _lags(commits, proved)
-
-
-class Noting(ArchiverLog):
-    """Notes when which moment was proved."""
-
-    def __init__(self, node: str, path: Path, proved: list[tuple[float, float]]) -> None:
-        super().__init__(node, path, lambda _line: None)
-        self._proved = proved
-
-    def streamed(self, end: Lsn, proved_at: datetime | None) -> None:
-        """A piece or a mark is durable."""
-        super().streamed(end, proved_at)
-        if proved_at is not None:
-            self._proved.append((datetime.now(UTC).timestamp(), proved_at.timestamp()))
-
-
-async def _anybody(_system_identifier: int) -> None:
-    return None
-
-
-def _lags(commits: list[float], proved: list[tuple[float, float]]) -> tuple[float, float]:
-    """For each commit, until the first put whose moment lies behind it."""
-    lags = sorted(min(put for put, moment in proved if moment >= commit) - commit for commit in commits)
-    return lags[len(lags) // 2], lags[int(len(lags) * 0.99)]
+        config = self.config(prefix)
+        client = shlex.join([sys.executable, "-ISs", archive_client.__file__, config.socket])
+        self.stanza.sql(f"alter system set archive_command = '{client} %f'")
+        self.stanza.sql("select pg_reload_conf()")
+        postmaster = (self.stanza.root / "data" / "postmaster.pid").read_text().split()[0]
+        pids = {"PostgreSQL": int(postmaster), "the S3 server": self.s3.pid or 0, "archiver and client": os.getpid()}
+        store = open_store(config.url, self.s3.options())
+        return asyncio.run(wal_lag.measure(config, store, seconds, busy=busy, pids=pids))
 
 
 def _make(stanza: Stanza, segments: int) -> list[str]:
@@ -196,10 +158,11 @@ def _make(stanza: Stanza, segments: int) -> list[str]:
 
 
 def main() -> None:
-    """Run it, and print a table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--segments", type=int, default=24)
-    parser.add_argument("--seconds", type=float, default=15.0)
+    """Run it, and print a table; with `--docs` put it into the page too."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--segments", type=int, default=24, help="how many each contestant archives (default 24)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long each lag is measured (default 15)")
+    parser.add_argument("--docs", action="store_true", help="write the figures into the documentation")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ob", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o755)
@@ -208,27 +171,47 @@ def main() -> None:
         stanza = Stanza(root)
         with SeaweedFS(Path(scratch) / "s3") as s3:
             try:
-                asyncio.run(open_store(s3.url("outlive"), s3.options()).put("makes-the-bucket", b"x"))
                 stanza.start()
-                _measure(Bench(stanza, s3, _make(stanza, given.segments)), given.seconds)
+                text = _measure(Bench(stanza, s3, _make(stanza, given.segments)), given)
             finally:
                 stanza.destroy()
+    print(text)
+    if given.docs:
+        PAGE.write_text(MARKS.sub(lambda marks: f"{marks[1]}{text}{marks[2]}", PAGE.read_text()))
 
 
-def _measure(bench: Bench, seconds: float) -> None:
+def _measure(bench: Bench, given: argparse.Namespace) -> str:
     plain, plain_bytes = bench.ours("plain", encrypted=False)
     sealed, sealed_bytes = bench.ours("sealed", encrypted=True)
     rows = {"ours": plain, "ours, encrypted": sealed, "pgBackRest archive-push": bench.pgbackrest()}
     if BARMAN.is_file():
         rows["barman-cloud-wal-archive"] = bench.barman()
-    print("| archive command | segments a second | ours is faster by |\n|---|---|---|")
-    for name, rate in rows.items():
-        print(f"| {name} | {rate:.1f} | {plain / rate:.1f} |")
-    print(f"\nLargest memory of the archiver: {plain_bytes / 1e6:.0f} MB, encrypted {sealed_bytes / 1e6:.0f} MB.")
-    for name, busy in (("at full load", True), ("idle, a commit each 1.7 s", False)):
-        median, high = asyncio.run(bench.lag("lag" + str(int(busy)), seconds, busy=busy))
-        print(f"Streaming lag {name}: median {median:.2f} s, p99 {high:.2f} s.")
-    print(json.dumps({"segments": len(bench.names), "seconds": seconds}))
+    lines = ["| archive command | segments a second | ours is faster by |", "|---|---|---|"]
+    lines += [f"| {name} | {rate:.1f} | {plain / rate:.1f} |" for name, rate in rows.items()]
+    lines += ["", f"Largest memory of the archiver: {plain_bytes / 1e6:.0f} MB, encrypted {sealed_bytes / 1e6:.0f} MB."]
+    lags = {busy: bench.lag(f"lag{busy}", given.seconds, busy=busy) for busy in (True, False)}
+    lines += _lag_lines(lags[True], lags[False])
+    return "\n".join(
+        [*lines, "", f'From `make bench-wal ARGS="--segments {given.segments} --seconds {given.seconds:g}"`.', ""]
+    )
+
+
+def _lag_lines(busy: Lag, idle: Lag) -> list[str]:
+    each, put, size = (wal_lag.halves(values) for values in (busy.piece_s, busy.put_s, busy.piece_bytes))
+    processors = ", ".join(f"{name} {count:.2f}" for name, count in busy.processors.items())
+    return [
+        "",
+        "| from a commit until the store proves that it holds it | median | 99 % | to reach |",
+        "|---|---|---|---|",
+        f"| one session that writes all the time | {busy.part(0.5):.2f} s | {busy.part(0.99):.2f} s | 0.5 s |",
+        f"| a commit each {wal_lag.IDLE_EACH_S} s | {idle.part(0.5):.2f} s | {idle.part(0.99):.2f} s | 1.5 s |",
+        "",
+        f"The session that writes all the time made {busy.wal_bytes_per_s / 1e6:.0f} MB of WAL a second. It went as",
+        f"{len(busy.piece_s)} pieces, of {size[0] / 1e6:.1f} MB in the median, and once more as whole segments.",
+        f"A piece was {each[0]:.3f} s on its way (99 %: {each[1]:.3f} s), of which the put took {put[0]:.3f} s",
+        f"({put[1]:.3f} s); the rest of the lag is the wait for its turn.",
+        f"Processors in use meanwhile, of {os.cpu_count()}: {processors}.",
+    ]
 
 
 if __name__ == "__main__":
