@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,10 +46,11 @@ class Estate:
         """The live server's."""
         return self.servers.dsn(names=("n1",))
 
-    async def outlive(self, *arguments: str | Path, status: int = 0) -> str:
-        """Run a command to its end; what it printed, or, where it is to fail, what it said."""
+    async def outlive(self, *arguments: str | Path, status: int = 0, stored: bool = True) -> str:
+        """Run a command, with the store unless not `stored`; what it printed, or, where it is to fail, what it said."""
+        place = self.place if stored else ()
         done = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "outlive.cli.main", *map(str, arguments), *self.place], check=False,
+            subprocess.run, [sys.executable, "-m", "outlive.cli.main", *map(str, arguments), *place], check=False,
             capture_output=True, text=True, timeout=LIMIT_S, env=self.environment,
         )  # fmt: skip
         assert done.returncode == status, done.stderr
@@ -104,3 +107,26 @@ class Estate:
         assert pid is not None
         os.kill(pid, 2)
         await until(lambda: not postmaster.runs(data), LIMIT_S)
+
+
+@contextmanager
+def an_estate(s3: SeaweedFS, release: Path, name: str) -> Iterator[Estate]:
+    """One of that release, in a prefix of its own."""
+    with tempfile.TemporaryDirectory(prefix="outlive-estate-", ignore_cleanup_errors=True) as scratch:
+        home = Path(scratch)
+        home.chmod(0o755)
+        (home / "servers").mkdir(mode=0o700)
+        (home / "room").mkdir()
+        (home / "key").write_text(KEY)
+        servers = Servers(home / "servers", programs=release)
+        try:
+            servers.create_alone()
+            archiving = Archiving(servers, s3.url("outlive", name), s3.options_file(), home / "key")
+            archiving.start()
+            try:
+                asyncio.run(archiving.configure())
+                yield Estate(servers, archiving, s3, home / "room", release)
+            finally:
+                archiving.stop()
+        finally:
+            servers.destroy()

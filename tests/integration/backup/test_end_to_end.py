@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from integration.backup.archiving import Archiving
-from integration.backup.estate import KEY, Estate
+from integration.backup.estate import Estate, an_estate
 from integration.backup.one_server import OLD
-from integration.client.servers import Servers
 from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
 from require import require
@@ -24,26 +19,8 @@ def estate(request: pytest.FixtureRequest, s3: SeaweedFS) -> Iterator[Estate]:
     if request.param == "15":
         require("postgresql-15", OLD.is_dir(), f"{OLD} is not there")
     release = OLD if request.param == "15" else programs.directory(None)
-    with tempfile.TemporaryDirectory(prefix="outlive-estate-", ignore_cleanup_errors=True) as scratch:
-        home = Path(scratch)
-        home.chmod(0o755)
-        (home / "servers").mkdir(mode=0o700)
-        (home / "room").mkdir()
-        (home / "key").write_text(KEY)
-        servers = Servers(home / "servers", programs=release)
-        try:
-            servers.create_alone()
-            archiving = Archiving(
-                servers, s3.url("outlive", f"estate-{request.param}"), s3.options_file(), home / "key"
-            )
-            archiving.start()
-            try:
-                asyncio.run(archiving.configure())
-                yield Estate(servers, archiving, s3, home / "room", release)
-            finally:
-                archiving.stop()
-        finally:
-            servers.destroy()
+    with an_estate(s3, release, f"end-to-end-{request.param}") as made:
+        yield made
 
 
 async def test_from_the_first_backup_to_a_verified_server(estate: Estate) -> None:

@@ -1,27 +1,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from conditions import eventually
-from integration.backup.hand_made import HandMade
+from integration.backup.hand_made import PROGRAMS, HandMade
 from integration.client.servers import Servers
 from outlive.backup.restoring.workspace import check
 from outlive.errors import ConfigurationError
 from outlive.object_storage.opening import open_store
-from outlive.postgres import postmaster
+from outlive.postgres import identity, postmaster
 
 LIMIT_S = 60.0
-PHASES = ("fetching", "recovering", "handing over")
+HOME = ".outlive-restore"
+STANDING = {"checking": "pg_verifybackup", "combining": "pg_combinebackup", "reading": "pg_controldata"}
+"""Phases that are the run of a program of PostgreSQL."""
+PHASES = ("fetching", "checking", "combining", "reading", "recovering", "handing over")
 # The whole of a restore in a process of its own, which tells its phase and waits there to be killed.
 PROGRAM = """
 import asyncio, pickle, sys, time
@@ -32,7 +37,7 @@ from outlive.backup.plan.targets import Latest
 from outlive.backup.restoring.restore import restore
 from outlive.object_storage.opening import open_store
 
-into, told, where, stop_at = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+into, told, where, stop_at, url, programs = (Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
 
 def reached(phase):
     if phase == stop_at:
@@ -47,9 +52,17 @@ async def prepare(server):
         told.write_text(stop_at)
         await asyncio.sleep(600)
 
-material = replace(pickle.loads(Path(where).read_bytes()), store=open_store(sys.argv[5]))
-restored = asyncio.run(restore(material, Wish(target=Latest()), into, report=report, prepare=prepare))
+material = replace(pickle.loads(Path(where).read_bytes()), store=open_store(url))
+restored = asyncio.run(
+    restore(material, Wish(target=Latest()), into, report=report, prepare=prepare, postgres_bin=Path(programs))
+)
 print(restored.arrival.lsn)
+reached("starting")
+"""
+# A program that tells that it was started, and stands still under a name that can be looked for.
+STANDS = """#!/bin/sh
+echo told > {told}
+exec tail -f "$0"
 """
 
 
@@ -60,12 +73,14 @@ class Ready:
     room: Path
     url: str
 
-    def start(self, stop_at: str = "", preparation: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, stop_at: str = "", preparation: Callable[[], None] | None = None, into: Path | None = None
+    ) -> subprocess.Popen[str]:
         """Begin a restore that stands still at a phase."""
-        (self.room / "told").unlink(missing_ok=True)
-        program = [sys.executable, "-c", PROGRAM, str(self.into), str(self.room / "told"), str(self.room / "material")]
+        self.told.unlink(missing_ok=True)
+        places = [str(into or self.into), str(self.told), str(self.room / "material")]
         return subprocess.Popen(
-            [*program, stop_at, self.url],
+            [sys.executable, "-c", PROGRAM, *places, stop_at, self.url, str(self._programs(stop_at))],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -73,20 +88,58 @@ class Ready:
             preexec_fn=preparation,
         )
 
+    def _programs(self, stop_at: str) -> Path:
+        """PostgreSQL's, one of which stands still."""
+        folder = self.room / f"bin-{stop_at or 'all'}"
+        if not folder.exists():
+            folder.mkdir()
+            for program in PROGRAMS.iterdir():
+                (folder / program.name).symlink_to(program)
+            if stop_at in STANDING:
+                (folder / STANDING[stop_at]).unlink()
+                (folder / STANDING[stop_at]).write_text(STANDS.format(told=self.told))
+                (folder / STANDING[stop_at]).chmod(0o755)
+        return folder
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """Once it has come to its phase; and see that nothing of it goes on."""
+        eventually(lambda: self.told.exists() or process.poll() is not None, within_s=LIMIT_S)
+        assert process.poll() is None, process.communicate()[1]
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=LIMIT_S)
+        eventually(lambda: not list(_running(str(self.room))), within_s=LIMIT_S)
+
     @property
     def into(self) -> Path:
         """Where to."""
         return self.room / "data"
 
+    @property
+    def told(self) -> Path:
+        """Comes to be when the phase is reached."""
+        return self.room / "signs" / "told"
+
+
+def _running(word: str) -> Iterator[str]:
+    """Command lines on this machine with that word in them."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if word in line:
+                yield line
+
 
 @pytest.fixture
 async def ready(source: Servers, room: Path) -> Ready:
-    """A small backup with some WAL behind it."""
+    """A small full backup, an incremental one, and some WAL behind it."""
     url = f"file://{room}/store"
+    (room / "signs").mkdir()
+    (room / "signs").chmod(0o777)  # the servers' account tells there too
     made = HandMade(open_store(url))
-    await source.configure("n1", synchronous_standby_names="")
+    await source.configure("n1", synchronous_standby_names="", summarize_wal="on")
     await source.sql("n1", "create table if not exists few (n int)", "select 1")
     await made.back_up(source, "n1", "full")
+    await made.back_up(source, "n1", "incremental", parent="full")
     await source.sql("n1", "insert into few values (1)", "select 1")
     await made.archive(source, "n1")
     material = replace(made.material(), store=None)  # type: ignore[arg-type]
@@ -95,26 +148,44 @@ async def ready(source: Servers, room: Path) -> Ready:
 
 
 async def test_a_killed_restore_is_recognised_and_begun_anew(ready: Ready) -> None:
-    """Killed at any phase, it leaves nothing that PostgreSQL would start; the next restore there clears it and ends."""
+    """Killed at any phase, it leaves nothing that PostgreSQL would start, nor a process; the next one there ends."""
     for phase in PHASES:
-        process = ready.start(phase)
-        await asyncio.to_thread(eventually, (ready.room / "told").exists, within_s=LIMIT_S)
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=LIMIT_S)
-        assert [path.name for path in ready.into.iterdir()] == [".outlive-restore"], phase
+        await asyncio.to_thread(ready.kill, ready.start(phase))
+        assert [path.name for path in ready.into.iterdir()] == [HOME], phase
+    await asyncio.to_thread(ready.kill, ready.start("starting"))
+    assert (ready.into / "PG_VERSION").exists()
+    assert not (ready.into / HOME).exists()
+    assert not postmaster.runs(ready.into)
+    again = ready.start()
+    _, errors = await asyncio.to_thread(again.communicate, timeout=LIMIT_S)
+    assert "is not empty" in errors
+
+
+async def test_a_restore_that_was_killed_while_it_handed_over_is_begun_anew(ready: Ready, source: Servers) -> None:
+    """Some names are moved up already: what PostgreSQL starts by is moved last, and the next restore clears it all."""
+    await asyncio.to_thread(ready.kill, ready.start("handing over"))
+    data = ready.into / HOME / "data"
+    names = sorted(path.name for path in data.iterdir())
+    marker = json.loads((ready.into / HOME / "marker.json").read_text()) | {"moving": names}
+    (ready.into / HOME / "marker.json").write_text(json.dumps(marker))
+    for name in names:
+        if name != "global":
+            (data / name).rename(ready.into / name)
+    line, options = identity.command(source.account, [str(PROGRAMS / "postgres"), "-D", str(ready.into)])
+    started = await asyncio.create_subprocess_exec(*line, stderr=subprocess.PIPE, cwd="/", **options)
+    _, said = await asyncio.wait_for(started.communicate(), LIMIT_S)
+    assert b"could not find the database system" in said
     done = ready.start()
     printed, errors = await asyncio.to_thread(done.communicate, timeout=LIMIT_S)
     assert done.returncode == 0, errors
     assert "/" in printed
-    assert (ready.into / "PG_VERSION").exists()
-    assert not (ready.into / ".outlive-restore").exists()
-    assert not postmaster.runs(ready.into)
+    assert not (ready.into / HOME).exists()
 
 
 async def test_an_interrupted_restore_leaves_nothing(ready: Ready) -> None:
     """Ctrl-C ends the server and the restore, and the directory is as empty as it was."""
     process = ready.start("handing over")
-    await asyncio.to_thread(eventually, (ready.room / "told").exists, within_s=LIMIT_S)
+    await asyncio.to_thread(eventually, ready.told.exists, within_s=LIMIT_S)
     process.send_signal(signal.SIGINT)
     await asyncio.to_thread(process.communicate, timeout=LIMIT_S)
     assert process.returncode != 0

@@ -16,7 +16,8 @@ from outlive.backup.restoring.material import Material, Phases, Progress, Tools
 from outlive.backup.restoring.workspace import Workspace
 from outlive.errors import BackupError, ChecksumMismatchError
 from outlive.postgres.identity import command
-from outlive.postgres.plan.identity import Account
+from outlive.postgres.plan.identity import Account, AsIs, Identity
+from outlive.postgres.tether import tethered
 
 PROGRAM_LIMIT_S = 6 * 3600.0
 LINKS_SINCE = 18
@@ -80,19 +81,19 @@ async def _combine(plan: RecoveryPlan, workspace: Workspace, tools: Tools) -> No
         return
     program = [str(tools.programs / "pg_combinebackup"), "--no-sync", "--output", str(workspace.data)]
     program += ["--link"] if tools.major >= LINKS_SINCE else []
-    line, options = command(workspace.identity, [*program, *map(str, parts)])
-    done = await run(line, **options)
+    done = await run([*program, *map(str, parts)], workspace.identity)
     if done.returncode:
         raise BackupError(f"the chain up to {plan.backup.id} can't be put together: {complaint(done)}")
     await asyncio.to_thread(shutil.rmtree, workspace.home / "parts")
 
 
-async def run(line: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a program of PostgreSQL to its end."""
+async def run(program: list[str], identity: Identity | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program of PostgreSQL to its end, as `identity`, else as we are; it doesn't outlive this process."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
+    line, options = command(identity or AsIs(), tethered(program, "KILL"))
     process = await asyncio.create_subprocess_exec(
         *line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", env=environment,
-        **options,  # type: ignore[arg-type]
+        **options,
     )  # fmt: skip
     try:
         async with asyncio.timeout(PROGRAM_LIMIT_S):
@@ -101,7 +102,7 @@ async def run(line: list[str], **options: object) -> subprocess.CompletedProcess
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return subprocess.CompletedProcess(line, process.returncode or 0, output.decode(), errors.decode())
+    return subprocess.CompletedProcess(program, process.returncode or 0, output.decode(), errors.decode())
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:

@@ -23,6 +23,7 @@ from outlive.backup.restoring.workspace import Workspace
 from outlive.errors import BackupError
 from outlive.postgres import postmaster
 from outlive.postgres.identity import command, own
+from outlive.postgres.tether import tethered
 
 PORT = 5432
 """Only names the socket: there is no TCP port."""
@@ -60,9 +61,9 @@ class PrivateServer:
         self._write("pg_hba.conf", recovery_settings.SUPERUSERS_RULES)
         self._write("pg_ident.conf", "")
         program = [str(self.programs / "postgres"), "-D", str(self.workspace.data)]
-        line, options = command(
-            self.workspace.identity, [*program, "-c", f"config_file={self.sockets}/postgresql.conf"]
-        )
+        program += ["-c", f"config_file={self.sockets}/postgresql.conf"]
+        # A restore that is killed leaves no server behind: nobody else knows of it.
+        line, options = command(self.workspace.identity, tethered(program, "QUIT"))
         self.workspace.log.touch(mode=0o600)
         own(self.workspace.identity, [self.workspace.log])
         with self.workspace.log.open("ab") as log:
