@@ -1,4 +1,4 @@
-"""`outlive state audit`: whether the audit log is whole."""
+"""`outlive state audit`: whether the audit log is whole, and how long it is kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from outlive.cli import state
+from outlive.cli.ages import age_of
 from outlive.cli.terminal import Json, call_or_exit, put, put_json
 from outlive.errors import ConfigurationError
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 DEFECTS_FOUND = 1
 
-app = typer.Typer(help="Verify the audit log.", no_args_is_help=True)
+app = typer.Typer(help="Verify the audit log, and remove its old entries.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Verify the audit log."""
+    """Verify the audit log, and remove its old entries."""
 
 
 @app.command()
@@ -67,6 +68,34 @@ def heads(dsn: state.Dsn = None) -> None:
     ])  # fmt: skip
 
 
+@app.command()
+def prune(
+    older_than: Annotated[str, typer.Option(help="How long entries are kept: 400d, 12h.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count them, and leave them.")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="How many at a time.")] = 1_000,
+    dsn: state.Dsn = None,
+    json: Json = False,
+) -> None:
+    """Remove old entries, from the beginning of each stream; the rest can still be verified.
+
+    What is removed is verified just before; a damaged entry stays. It takes the role that migrated, or a member of
+    outlive_owner. May be stopped and begun again.
+
+    \b
+    Examples:
+      outlive state audit prune --older-than 400d --dry-run
+      outlive state audit prune --older-than 400d
+    """
+    from dataclasses import asdict
+
+    age = call_or_exit(lambda: age_of(older_than))
+    done = state.with_state(dsn, lambda stores: stores.audit.prune(age, batch=batch, dry_run=dry_run))
+    if json:
+        put_json(asdict(done) | {"dry_run": dry_run})
+    else:
+        put(f"{done.entries} entries of {done.streams} streams {'would be removed' if dry_run else 'removed'}")
+
+
 def _noted(path: Path | None) -> list[AuditHead]:
     """The heads of a file.
 
@@ -102,14 +131,17 @@ def _as_json(report: AuditReport) -> dict[str, Any]:
         }
         for defect in report.defects
     ]
-    return {"streams": report.streams, "entries": report.entries, "defects": defects}
+    counts = {"streams": report.streams, "entries": report.entries, "erased": report.erased, "pruned": report.pruned}
+    return {**counts, "defects": defects}
 
 
 def _as_text(report: AuditReport) -> str:
     entries = "1 entry" if report.entries == 1 else f"{report.entries:,} entries"
     streams = "1 stream" if report.streams == 1 else f"{report.streams:,} streams"
     if not report.defects:
-        return f"{entries} in {streams} {'is' if report.entries == 1 else 'are'} whole."
+        gone = f" {report.erased:,} erased for a person." if report.erased else ""
+        gone += f" {report.pruned:,} older ones were removed." if report.pruned else ""
+        return f"{entries} in {streams} {'is' if report.entries == 1 else 'are'} whole.{gone}"
     return "\n".join(_lines(report))
 
 

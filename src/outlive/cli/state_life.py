@@ -20,7 +20,8 @@ def erase(
 ) -> None:
     """Erase conversations and everything that hangs on them, in every store.
 
-    Their ids can't be used again for a week. Backups keep what they hold until their retention ends.
+    Their ids can't be used again for a week. Backups keep what they hold until their retention ends. In the audit log
+    the entries stay, without what they said, if the role owns it; else it says how many remain.
 
     \b
     Examples:
@@ -33,9 +34,12 @@ def erase(
         raise typer.Exit(1)
     report = state.with_state(dsn, lambda stores: stores.conversations.erase(*(ids or []), subject=subject))
     if json:
-        put_json({"rows": dict(report.rows)})
+        put_json({"rows": dict(report.rows), "remaining": dict(report.remaining)})
     else:
         put("\n".join(f"{rows:8} {table}" for table, rows in report.rows.items()) or "There was nothing to erase.")
+    for table, rows in report.remaining.items():
+        say(f"outlive: {rows} rows of {table} name them still: say it again as the role that migrated, or a member of")
+        say("  outlive_owner")
 
 
 def retention(

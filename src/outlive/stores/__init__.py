@@ -1,6 +1,6 @@
 """What an agent keeps: conversations with their turns, checkpoints and tool calls, and the tasks it has to do."""
 
-from outlive.stores.audit import Audit, AuditReport
+from outlive.stores.audit import Audit, AuditPruning, AuditReport
 from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.classes import DEFAULT_CLASSES
 from outlive.stores.context import Context, Document, Found, NewDocument
@@ -31,6 +31,7 @@ __all__ = [
     "AuditDefect",
     "AuditEntry",
     "AuditHead",
+    "AuditPruning",
     "AuditReport",
     "Backoff",
     "BufferCounts",

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 
 from outlive import system
+from outlive.client.options import positive
 from outlive.client.transaction import Transaction
+from outlive.errors import ConfigurationError, StateError
 from outlive.model.identifiers import uuid7
 from outlive.stores.encoding import checked_name, encode
 from outlive.stores.failures import typed_refusals
-from outlive.stores.plan.audit_chain import AuditDefect, AuditEntry, AuditHead, Flaw, Link, check_end, walk
+from outlive.stores.plan.audit_chain import (
+    AuditDefect,
+    AuditEntry,
+    AuditHead,
+    Flaw,
+    Link,
+    check_beginning,
+    check_end,
+    old_rows,
+    walk,
+)
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -29,11 +42,32 @@ LAST = 100
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What a verification saw; a stream with a defect counts with the rows before it."""
+    """What a verification saw; a stream with a defect counts with the rows before it.
+
+    `erased` of the entries have lost content for a person's sake; `pruned` are those that were removed for their age.
+    """
 
     streams: int
     entries: int
     defects: tuple[AuditDefect, ...]
+    erased: int = 0
+    pruned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPruning:
+    """What was removed for its age, or would be: entries, of so many streams."""
+
+    streams: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What the database says of a stream: its last row, and what its first one follows."""
+
+    head: AuditHead
+    begin: Link
 
 
 class Audit:
@@ -92,16 +126,33 @@ class Audit:
         beginning are not looked at. Where tenants are kept apart, only what this client may see is verified.
         """
         noted = {(head.tenant, head.stream): head for head in trusted}
-        heads = await self.heads()
-        defects = [*_lost(noted, heads), *await self._beyond()]
-        entries = 0
-        for head in heads:
-            reached, defect = await self._verify_stream(head, noted.get((head.tenant, head.stream)), page)
-            entries += reached
+        spans = await self._spans()
+        defects = [*_lost(noted, (span.head for span in spans)), *await self._beyond()]
+        entries = erased = 0
+        for span in spans:
+            place = (span.head.tenant, span.head.stream)
+            reached, defect = await self._verify_stream(span, noted.get(place), page)
+            entries, erased = entries + reached.position - span.begin.position, erased + reached.erased
             if defect is not None:
-                defects = [other for other in defects if (other.tenant, other.stream) != (head.tenant, head.stream)]
+                defects = [other for other in defects if (other.tenant, other.stream) != place]
                 defects.append(defect)
-        return AuditReport(len(heads), entries, tuple(defects))
+        pruned = sum(span.begin.position for span in spans)
+        return AuditReport(len(spans), entries, tuple(defects), erased, pruned)
+
+    async def prune(self, older_than: timedelta, *, batch: int = PAGE, dry_run: bool = False) -> AuditPruning:
+        """Remove entries that are older, from the beginning of each stream on, `batch` in each transaction.
+
+        What is removed was verified just before, and its last hash is kept: `verify` begins with it. Heads that were
+        noted of removed rows prove nothing any more. It takes the role that migrated, or a member of outlive_owner.
+
+        Raises:
+            StateError: a row that would go is damaged, or the role may not remove any; the stream stays as it is.
+        """
+        if older_than <= timedelta(0):
+            raise ConfigurationError(f"older_than must be a time, not {older_than}")
+        before, at_once = system.now_utc() - older_than, int(positive("batch", batch))
+        removed = [await self._prune_stream(span, before, at_once, dry_run=dry_run) for span in await self._spans()]
+        return AuditPruning(sum(1 for entries in removed if entries), sum(removed))
 
     async def _append(self, tx: Transaction | None, *args: Any) -> asyncpg.Record:
         sql = queries("audit")["append"]
@@ -113,19 +164,50 @@ class Audit:
         return row
 
     async def _verify_stream(
-        self, head: AuditHead, trusted: AuditHead | None, page: int
-    ) -> tuple[int, AuditDefect | None]:
-        """How many rows are good from the beginning, and what is wrong with the one after them."""
-        link, sql = Link(), queries("audit")["page"]
-        while rows := await self._statements.read_all(
-            sql, head.tenant, head.stream, link.position, head.position, page
-        ):
-            match walk(link, (AuditEntry(**row) for row in rows), trusted):
+        self, span: _Span, trusted: AuditHead | None, page: int
+    ) -> tuple[Link, AuditDefect | None]:
+        """The last good row from the beginning, and what is wrong with the one after it."""
+        link, head = span.begin, span.head
+        if (defect := check_beginning(link, head, trusted)) is not None:
+            return link, defect
+        while rows := await self._page(head, link, page):
+            match walk(link, rows, trusted):
                 case AuditDefect() as defect:
-                    return defect.position - 1, defect
+                    good = max(link.position, defect.position - 1)
+                    return replace(link, position=good), defect
                 case reached:
                     link = reached
-        return link.position, check_end(link, head, trusted)
+        return link, check_end(link, head, trusted)
+
+    async def _prune_stream(self, span: _Span, before: datetime, batch: int, *, dry_run: bool) -> int:
+        """How many rows of a stream went, a batch in each transaction."""
+        link = span.begin
+        while rows := old_rows(await self._page(span.head, link, batch), before):
+            match walk(link, rows):
+                case AuditDefect() as defect:
+                    hint = "See `outlive state audit verify`: what is damaged is kept as evidence."
+                    reason = f"row {defect.position} of the stream {defect.stream!r} is {defect.flaw.value}"
+                    raise StateError(f"the audit log is not pruned: {reason}: {defect.reason}", hint=hint)
+                case reached:
+                    link = reached
+            if not dry_run:
+                place = (span.head.tenant, span.head.stream)
+                await self._statements.write(queries("audit")["prune"], *place, link.position, link.hash)
+        return link.position - span.begin.position
+
+    async def _page(self, head: AuditHead, after: Link, limit: int) -> list[AuditEntry]:
+        place = (head.tenant, head.stream, after.position, head.position)
+        return [AuditEntry(**row) for row in await self._statements.read_all(queries("audit")["page"], *place, limit)]
+
+    async def _spans(self) -> list[_Span]:
+        rows = await self._statements.read_all(queries("audit")["spans"])
+        return [
+            _Span(
+                AuditHead(row["tenant"], row["stream"], row["position"], row["hash"]),
+                Link(row["begin_position"], row["begin_hash"]),
+            )
+            for row in rows
+        ]
 
     async def _beyond(self) -> list[AuditDefect]:
         rows = await self._statements.read_all(queries("audit")["beyond"])

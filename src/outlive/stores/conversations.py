@@ -204,10 +204,12 @@ class Conversations:
     ) -> life.Erasure:
         """Erase conversations, and all that hangs on them or is kept under their ids or for `subject` elsewhere.
 
-        `subject` is whom it is about: what the key `subject` of conversations' metadata says, the scope of histories,
-        the user of an application's sessions, and whatever other stores keep by subject. Forks go with what they were
-        forked from. For `refuse_for` an erased id can't be made again, so that a write which comes late brings nothing
-        back. The audit log is append-only and stays; backups keep what they hold until their retention ends.
+        `subject` is whom it is about: what the key `subject` says of the metadata of conversations, threads and
+        documents, and of tasks' payloads; the scope of histories, the user of an application's sessions, a label of
+        items' namespaces, and whatever other stores keep by subject. Forks go with what they were forked from. For
+        `refuse_for` an erased id can't be made again, so that a write which comes late brings nothing back. Entries of
+        the audit log keep their place and lose what they said, if the role owns the log; else they are told as
+        `remaining`. Backups keep what they hold until their retention ends.
 
         Raises:
             ConfigurationError: nothing was named.

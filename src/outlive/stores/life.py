@@ -24,9 +24,14 @@ _WINDOW_A_BATCH = 20
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased: how many rows of each table, by its name; tables without any are left out."""
+    """What was erased: how many rows of each table, by its name; tables without any are left out.
+
+    `remaining` has those that name the person still, as the caller's role may not erase them: of the audit log, where
+    it is not the owner's.
+    """
 
     rows: Mapping[str, int]
+    remaining: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ async def erase(statements: Statements, ids: Iterable[str], subject: str | None,
         raise ConfigurationError(f"erased ids must be refused for a while, not for {refuse}")
     sql = queries("life")["erase"]
     rows = await statements.write_all(sql, new_attempt(), names, subject, refuse.total_seconds())
-    return Erasure(MappingProxyType({row["name"]: row["rows"] for row in rows}))
+    gone, left = ({row["name"]: row["rows"] for row in rows if row["remains"] is remains} for remains in (False, True))
+    return Erasure(MappingProxyType(gone), MappingProxyType(left))
 
 
 async def forget(

@@ -66,6 +66,7 @@ class _Request:
     key: bytes
     flight: UUID
     lease_s: float
+    subject: str | None
 
 
 class LlmCache:
@@ -89,12 +90,14 @@ class LlmCache:
         ttl: timedelta = TTL,
         cost: Cost | Callable[[Any], Cost] = FREE,
         lease_s: float = LEASE_S,
+        subject: str | None = None,
     ) -> Answer:
         """The answer to a request that was asked before, else that of `fn()`, which is kept for `ttl`.
 
         Of all processes that miss it at once one calls `fn`, the others wait for its answer; if it dies, another one
         goes on once it has given no sign of life for `lease_s` seconds. An exception of `fn` is for its caller alone.
         Where the database is out of reach, `fn` is called without it. `cost` is what the answer took, or says so of it.
+        `subject` is the person that the request is about: the answer is erased with them.
 
         Raises:
             UnstorableError: the request is no value of JSON. An answer that is none is returned, and not kept.
@@ -103,7 +106,7 @@ class LlmCache:
         if ttl <= timedelta(0):
             raise ConfigurationError(f"ttl must be longer than nothing, not {ttl}")
         key = self._key(model, prompt, parameters)
-        request = _Request(model, key, new_attempt(), checked_lease(lease_s))
+        request = _Request(model, key, new_attempt(), checked_lease(lease_s), _subject(subject))
         async with self._asking.setdefault(key, asyncio.Lock()):
             try:
                 known = await self._wait(request)
@@ -157,7 +160,7 @@ class LlmCache:
             text = encode(value, "the answer", self._max_bytes)
             await self._statements.write(
                 queries("llm_cache")["land"], request.key, request.model, text, spent.tokens, spent.dollars,
-                ttl.total_seconds(),
+                ttl.total_seconds(), request.subject,
             )  # fmt: skip
         except (*PASSING, UnstorableError) as error:
             _log.warning("an answer of %s is not kept: %s", request.model, error)
@@ -197,6 +200,10 @@ class LlmCache:
         checked_name(model, "a model's name")
         encode([prompt, dict(parameters)], f"the request to {model!r}")
         return digest(canonical(model, prompt, dict(parameters)))
+
+
+def _subject(subject: str | None) -> str | None:
+    return None if subject is None else checked_name(subject, "a subject")
 
 
 async def _computed(fn: Callable[[], Any], cost: Cost | Callable[[Any], Cost]) -> tuple[Any, Cost]:

@@ -112,7 +112,7 @@ DEFECTS = {
     "altered": ("update outlive.audit set details = '{\"n\":9}' where position = 3", Flaw.ALTERED, 3),
     "altered moment": ("update outlive.audit set at = at + interval '1 us' where position = 1", Flaw.ALTERED, 1),
     "altered and hashed": (
-        "update outlive.audit set actor = 'x' where position = 2;"
+        "update outlive.audit set actor = 'x', actor_seal = outlive.audit_seal(actor_salt, 'x') where position = 2;"
         "update outlive.audit as a set hash = outlive.audit_hash(a) where position = 2",
         Flaw.UNLINKED,
         3,

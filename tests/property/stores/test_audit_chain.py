@@ -19,6 +19,7 @@ from outlive.stores.plan.audit_chain import (
     canonical,
     check_end,
     entry_hash,
+    seal,
     walk,
 )
 
@@ -30,14 +31,27 @@ _contents = st.builds(
 
 
 def _chain(contents: list[tuple[UUID, datetime, str, str, str, str]], before: Link | None = None) -> list[AuditEntry]:
-    """Rows as the database appends them."""
+    """Rows as the database appends them; every second one without seals, as an earlier schema did."""
     link, entries = before or Link(), []
     for content in contents:
         entry = AuditEntry("t", "s", link.position + 1, *content, link.hash, b"")
+        if entry.position % 2:
+            entry = _sealed(entry)
         entry = replace(entry, hash=entry_hash(entry))
         link = Link(entry.position, entry.hash)
         entries.append(entry)
     return entries
+
+
+def _sealed(entry: AuditEntry) -> AuditEntry:
+    salts = entry.id.bytes, entry.id.bytes[::-1]
+    actor, content = seal(salts[0], entry.actor), seal(salts[1], entry.subject, entry.details_json)
+    return replace(entry, actor_salt=salts[0], actor_seal=actor, content_salt=salts[1], content_seal=content)
+
+
+def _erased(entry: AuditEntry) -> AuditEntry:
+    """The row as an erasure of its subject leaves it."""
+    return replace(entry, subject="", details_json="null", content_salt=None, erased_at=entry.at)
 
 
 chains = st.lists(_contents, min_size=2, max_size=8).map(_chain)
@@ -86,6 +100,7 @@ def test_a_row_that_was_altered_and_hashed_anew_breaks_the_link(entries: list[Au
     """The row after it does not follow any more; for the last one, the head tells."""
     place = data.draw(st.integers(0, len(entries) - 1))
     altered = replace(entries[place], actor=entries[place].actor + "!")
+    altered = altered if altered.actor_seal is None else _sealed(altered)
     altered = replace(altered, hash=entry_hash(altered))
     defect = _verdict([*entries[:place], altered, *entries[place + 1 :]], _head(entries))
     assert defect is not None
@@ -155,3 +170,22 @@ def test_no_two_rows_have_one_canonical_form(entries: list[AuditEntry]) -> None:
     entry = replace(entries[0], actor="ab", action="c")
     assert canonical(entry) != canonical(replace(entry, actor="a", action="bc"))
     assert canonical(entry) != canonical(replace(entry, at=entry.at + timedelta(microseconds=1)))
+
+
+@given(chains, st.sets(st.integers(0, 7)))
+def test_erased_rows_keep_the_chain_and_are_counted(entries: list[AuditEntry], chosen: set[int]) -> None:
+    """Whichever rows were erased, with seals or without, the walk passes and knows how many there are."""
+    rows = [_erased(entry) if place in chosen else entry for place, entry in enumerate(entries)]
+    reached = walk(Link(), rows)
+    assert reached == Link(len(rows), rows[-1].hash, len(chosen & set(range(len(rows)))))
+
+
+@given(chains, st.integers(0, 7), st.sampled_from(["actor", "action", "subject", "details_json"]))
+def test_what_an_erased_row_with_seals_says_is_found(entries: list[AuditEntry], place: int, field: str) -> None:
+    """Nothing can be put into its place: neither what was not there, nor another actor or action."""
+    place = place % len(entries) // 2 * 2
+    other: dict[str, Any] = {field: '"something else"'}
+    row = replace(_erased(entries[place]), **other)
+    verdict = walk(Link(), [*entries[:place], row, *entries[place + 1 :]])
+    assert isinstance(verdict, AuditDefect)
+    assert (verdict.flaw, verdict.position) == (Flaw.ALTERED, place + 1)

@@ -5,6 +5,11 @@ row. So whoever walks a stream from its first row needs to remember one `Link`: 
 next row has to follow. The invariant: a walk that meets no defect and ends at the head has seen exactly the rows
 whose hashes lead to that head.
 
+What a row says of people can be erased and the walk still passes: the row's hash is made of seals, hashes of the actor
+and of the content with a salt each, and what is erased takes its salt with it. A row without seals is an older one,
+hashed over its content: once that is erased, only the row's place is proved. Rows that were removed for their age were
+the first ones, and the walk begins with the hash of the last of them.
+
 A hash has no secret in it: who may write everything can compute a whole stream and its head anew. That is found by a
 head that was noted elsewhere, and by nothing else.
 """
@@ -17,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -24,12 +30,17 @@ NOTHING_BEFORE = bytes(32)
 """What the first row of a stream has for the hash of the row before."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FORM = "outlive audit 1"
+_FORM, _SEALED_FORM = "outlive audit 1", "outlive audit 2"
+ERASED_ACTOR, ERASED_SUBJECT, ERASED_DETAILS = "erased", "", "null"
+"""What a row says in place of what was erased."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A row of the audit log. `position` counts from 1 within its stream; `at` is aware, by the database's clock."""
+    """A row of the audit log. `position` counts from 1 within its stream; `at` is aware, by the database's clock.
+
+    `erased_at` is when subject and details, or the actor's name too, were erased for a person.
+    """
 
     tenant: str
     stream: str
@@ -42,6 +53,11 @@ class AuditEntry:
     details_json: str
     previous: bytes
     hash: bytes
+    actor_salt: bytes | None = None
+    actor_seal: bytes | None = None
+    content_salt: bytes | None = None
+    content_seal: bytes | None = None
+    erased_at: datetime | None = None
 
     @property
     def details(self) -> Any:
@@ -83,18 +99,27 @@ class AuditDefect:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What the next row has to follow."""
+    """What the next row has to follow, and how many rows before it were erased."""
 
     position: int = 0
     hash: bytes = NOTHING_BEFORE
+    erased: int = 0
 
 
 def canonical(entry: AuditEntry) -> bytes:
     """The bytes that are hashed: every field with its length before it, so that no two rows have the same ones."""
     microseconds = (entry.at - _EPOCH) // timedelta(microseconds=1)
-    named = (entry.actor, entry.action, entry.subject, entry.details_json)
     place = (entry.tenant, entry.stream, str(entry.position), str(entry.id), str(microseconds))
-    return b"".join(_netstring(field) for field in (_FORM, *place, *named, entry.previous.hex()))
+    if entry.actor_seal is None or entry.content_seal is None:
+        named = (entry.actor, entry.action, entry.subject, entry.details_json)
+        return _netstrings(_FORM, *place, *named, entry.previous.hex())
+    seals = (entry.actor_seal.hex(), entry.content_seal.hex())
+    return _netstrings(_SEALED_FORM, *place, entry.action, *seals, entry.previous.hex())
+
+
+def seal(salt: bytes, *texts: str) -> bytes:
+    """What stands for texts in a row's hash."""
+    return hashlib.sha256(_netstrings(salt.hex(), *texts)).digest()
 
 
 def entry_hash(entry: AuditEntry) -> bytes:
@@ -114,6 +139,19 @@ def walk(link: Link, entries: Iterable[AuditEntry], trusted: AuditHead | None = 
             case reached:
                 link = reached
     return link
+
+
+def check_beginning(link: Link, head: AuditHead, trusted: AuditHead | None = None) -> AuditDefect | None:
+    """What is wrong where the rows begin: the last one that was removed has to be the one that was noted."""
+    if trusted is None or trusted.position != link.position or trusted.hash == link.hash:
+        return None
+    reason = "the rows up to it were removed, and it was noted with another hash"
+    return AuditDefect(Flaw.REPLACED, head.tenant, head.stream, link.position, reason)
+
+
+def old_rows(entries: Iterable[AuditEntry], before: datetime) -> tuple[AuditEntry, ...]:
+    """The first rows, up to one that is not as old: only from its old end can a chain be cut."""
+    return tuple(takewhile(lambda entry: entry.at < before, entries))
 
 
 def check_end(link: Link, head: AuditHead, trusted: AuditHead | None = None) -> AuditDefect | None:
@@ -139,11 +177,35 @@ def _follow(link: Link, entry: AuditEntry, trusted: AuditHead | None) -> Link | 
         return defect(Flaw.INSERTED, entry.position, f"there is a second row {entry.position}")
     if entry.previous != link.hash:
         return defect(Flaw.UNLINKED, due, "it does not follow the row before: one of the two was exchanged")
-    if entry.hash != entry_hash(entry):
-        return defect(Flaw.ALTERED, due, "its hash is not that of its content")
+    if (reason := _altered(entry)) is not None:
+        return defect(Flaw.ALTERED, due, reason)
     if trusted is not None and trusted.position == due and trusted.hash != entry.hash:
         return defect(Flaw.REPLACED, due, "it is whole, but not the row that was noted as the head")
-    return Link(due, entry.hash)
+    return Link(due, entry.hash, link.erased + (entry.erased_at is not None))
+
+
+def _altered(entry: AuditEntry) -> str | None:
+    content, actor = (entry.subject, entry.details_json), (entry.actor,)
+    if entry.content_seal is None:
+        if entry.erased_at is not None:
+            return None if content == (ERASED_SUBJECT, ERASED_DETAILS) else "it was erased, and says something"
+        return None if entry.hash == entry_hash(entry) else "its hash is not that of its content"
+    if entry.hash != entry_hash(entry):
+        return "its hash is not that of its seals and its place"
+    if not _sealed(entry.actor_salt, entry.actor_seal, actor, (ERASED_ACTOR,)):
+        return "its actor is not the one that was sealed"
+    if not _sealed(entry.content_salt, entry.content_seal, content, (ERASED_SUBJECT, ERASED_DETAILS)):
+        return "its content is not what was sealed"
+    erased = entry.content_salt is None or entry.actor_salt is None
+    return None if erased == (entry.erased_at is not None) else "it is not as erased as it says"
+
+
+def _sealed(salt: bytes | None, sealed: bytes | None, texts: tuple[str, ...], erased: tuple[str, ...]) -> bool:
+    return texts == erased if salt is None else seal(salt, *texts) == sealed
+
+
+def _netstrings(*texts: str) -> bytes:
+    return b"".join(map(_netstring, texts))
 
 
 def _netstring(text: str) -> bytes:

@@ -12,7 +12,7 @@ SELECT outlive.import_conversation($1, $2, $3) AS new
 
 -- name: erase
 -- Erases conversations and what hangs on them; the number of rows of each table, in one row at least.
-SELECT e.name, e.rows FROM outlive.erase($1, $2, $3, make_interval(secs => $4)) AS e
+SELECT e.name, e.rows, e.remains FROM outlive.erase($1, $2, $3, make_interval(secs => $4)) AS e
 
 -- name: forget
 -- Forgets a batch of old conversations.

@@ -22,11 +22,12 @@ SELECT count(*) > 0 AS held FROM renewed
 -- name: land
 -- Keeps a value, unless there is a fresh one already.
 WITH landed AS (
-    INSERT INTO outlive.llm_cache AS c (key, model, value, tokens, dollars, expires_at)
-    VALUES ($1, $2, $3::text::json, $4, $5, clock_timestamp() + make_interval(secs => $6))
+    INSERT INTO outlive.llm_cache AS c (key, model, value, tokens, dollars, expires_at, subject)
+    VALUES ($1, $2, $3::text::json, $4, $5, clock_timestamp() + make_interval(secs => $6), $7)
     ON CONFLICT ON CONSTRAINT llm_cache_pkey DO UPDATE
     SET value = excluded.value, tokens = excluded.tokens, dollars = excluded.dollars, flight = NULL,
-        flight_until = NULL, expires_at = excluded.expires_at, created_at = excluded.created_at
+        flight_until = NULL, expires_at = excluded.expires_at, created_at = excluded.created_at,
+        subject = excluded.subject
     WHERE c.value IS NULL OR c.expires_at <= clock_timestamp()
     RETURNING 1
 )
