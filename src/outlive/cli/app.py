@@ -15,6 +15,7 @@ from outlive.cli import (
     demo,
     events,
     logs,
+    maintain,
     migrate,
     pgbackrest,
     policy,
@@ -88,5 +89,6 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(state.app, name="state")
 state.app.command()(state_life.erase)
 state.app.command()(state_life.retention)
+state.app.command()(maintain.maintain)
 state.app.add_typer(audit.app, name="audit")
 state.app.add_typer(events.app, name="events")

@@ -11,6 +11,7 @@ from outlive.stores.events import Event, EventCount, EventMaintenance, Events
 from outlive.stores.life import Erasure, Forgotten
 from outlive.stores.listing import Page, Summary
 from outlive.stores.llm_cache import Answer, LlmCache
+from outlive.stores.maintenance import Keep, Maintenance
 from outlive.stores.migrate import MigrationReport, migrate
 from outlive.stores.plan.attempts import Backoff
 from outlive.stores.plan.audit_chain import AuditDefect, AuditEntry, AuditHead, Flaw
@@ -54,7 +55,9 @@ __all__ = [
     "Forgotten",
     "Found",
     "ImportReport",
+    "Keep",
     "LlmCache",
+    "Maintenance",
     "MigrationReport",
     "NewDocument",
     "NewTask",

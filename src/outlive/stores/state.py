@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from outlive.client.cluster import Cluster
+from outlive.stores import maintenance
 from outlive.stores.agent_states import AgentStates, AgentVersion
 from outlive.stores.app_sessions import AppSessions
 from outlive.stores.audit import Audit
@@ -18,6 +19,7 @@ from outlive.stores.graphs import Graphs
 from outlive.stores.histories import Histories
 from outlive.stores.items import Items
 from outlive.stores.llm_cache import CACHE_TIMEOUT_S, LlmCache
+from outlive.stores.maintenance import AT_MOST_S, Keep, Maintenance
 from outlive.stores.preferences import Preferences
 from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
@@ -43,6 +45,7 @@ class AgentState:
         max_value_bytes: int = MAX_VALUE_BYTES,
         timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
+        self.db = db
         self.classes = resolve_classes(classes)
 
         def statements(store: StoreName, at_most_s: float = timeout_s) -> Statements:
@@ -65,6 +68,23 @@ class AgentState:
     async def save_agent_state(self, agent_id: str, state: Mapping[str, Any], expected_version: int) -> int:
         """Keep a new version of an agent's state; see `checkpoints.save`."""
         return await self.checkpoints.save(agent_id, state, expected_version)
+
+    async def maintain(
+        self, keep: Keep | None = None, *, at_most_s: float = AT_MOST_S, dry_run: bool = False
+    ) -> Maintenance:
+        """Remove what is old from every store, and make room for the days to come; to be called once a day.
+
+        It goes in small transactions for up to `at_most_s` seconds. A step that fails or has no time left is told in
+        `failed`, and the others are done: events, keys and the audit log take the role that migrated. `dry_run` counts
+        what would go.
+
+        Raises:
+            ConfigurationError: an age or `at_most_s` makes no sense.
+        """
+        chosen = keep or Keep()
+        if dry_run:
+            return await maintenance.due(self, Statements(self.db), chosen)
+        return await maintenance.maintain(self, chosen, at_most_s)
 
     async def load_agent_state(self, agent_id: str, version: int | None = None) -> AgentVersion | None:
         """The latest version of an agent's state, or that version; see `checkpoints.load`."""
