@@ -16,8 +16,9 @@ from outlive.backup.archiver_log import ArchiverLog
 from outlive.backup.deposit import Deposit
 from outlive.backup.plan.archived import file_key
 from outlive.backup.plan.retrying import Fails, Health, Works, after_failure, answer_limit_s, may_try
+from outlive.backup.plan.wal_page import FirstPage
 from outlive.backup.wal_files import FileIdentity, WalFile, WalFiles
-from outlive.errors import ObjectStorageError, OutliveError
+from outlive.errors import ConfigurationError, ObjectStorageError, OutliveError
 from outlive.model.wal import is_segment
 
 AHEAD = 8
@@ -104,7 +105,8 @@ class Pusher:
         outcome: Outcome = ObjectStorageError("the archiver ended while it pushed the file")
         try:
             await self._make_durable(name)
-        except ObjectStorageError as error:
+        except (ObjectStorageError, ConfigurationError) as error:
+            # No bucket there, or another cluster's: nothing is wrong with the file, so the store is asked less often.
             outcome = error
             self._note_failure(name, error)
         except OutliveError as error:
@@ -123,7 +125,8 @@ class Pusher:
             await self._wait_for_primary(name)
         async with self._slots:
             file = await asyncio.to_thread(self._files.read, name, self._system)
-            await self._require_own(file)
+            if file.first_page is not None:
+                await self.require_own(file.first_page)
             key = file_key(name)
             there = self.leaves_to_primary and await self._deposit.holds(key, file.digest)
             put = not there and await self._deposit.put(key, file.raw, file.digest, self._proved_at(file))
@@ -140,10 +143,16 @@ class Pusher:
                 return
             await asyncio.sleep(STANDBY_POLL_S)
 
-    async def _require_own(self, file: WalFile) -> None:
-        if file.first_page is not None and self._system is None:
-            await self._check_system(file.first_page.system_identifier)
-            self._system = file.first_page.system_identifier
+    async def require_own(self, page: FirstPage) -> None:
+        """Return if the store is this cluster's, or nobody's until now.
+
+        Raises:
+            ConfigurationError: it is another cluster's, or there is none.
+            ObjectStorageError: the store failed.
+        """
+        if self._system is None:
+            await self._check_system(page.system_identifier)
+            self._system = page.system_identifier
 
     def _proved_at(self, file: WalFile) -> datetime | None:
         """The primary's last write into the segment: nothing behind it was flushed by then, or acknowledged."""

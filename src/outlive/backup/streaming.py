@@ -11,6 +11,7 @@ What was flushed is cut (`plan/cutting`) when it is due (`plan/cadence`), and se
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
 
@@ -24,6 +25,7 @@ from outlive.backup.flight import Flight
 from outlive.backup.plan.archived import Piece, segment_key
 from outlive.backup.plan.cadence import Cadence, Due, Pace, after_sending, due, due_in_s
 from outlive.backup.plan.cutting import Cut, Whole, cuts, end_of
+from outlive.backup.plan.wal_page import FirstPage
 from outlive.backup.pushing import Pusher
 from outlive.backup.wal_files import WalFiles
 from outlive.errors import BackupError, OutliveError
@@ -64,7 +66,7 @@ class Streamer:
         self._cadence = Cadence.within(config.objective_s)
         self._pace = Pace.start(self._cadence, system.monotonic())
         self._timeline: Timeline | None = None
-        self._segment_bytes = 0
+        self._page: FirstPage | None = None
         self._position = Lsn(0)
 
     async def run(self) -> None:
@@ -101,21 +103,19 @@ class Streamer:
             return STANDBY_POLL_S
         if self._flight.failure is not None:
             return self._begin_again(self._flight.failure)
-        timeline = Timeline(int(file_name[:8], 16))
-        if timeline == self._timeline or self._begin(timeline, Lsn.parse(flushed), file_name):
-            return self._advance(timeline, Lsn.parse(flushed), at)
-        return POLL_S
+        timeline, end = Timeline(int(file_name[:8], 16)), Lsn.parse(flushed)
+        page = self._page if timeline == self._timeline else self._begin(timeline, end, file_name)
+        return POLL_S if page is None else self._advance(timeline, page, end, at)
 
-    def _begin(self, timeline: Timeline, flushed: Lsn, file_name: str) -> bool:
+    def _begin(self, timeline: Timeline, flushed: Lsn, file_name: str) -> FirstPage | None:
         """Begin at the start of the segment that is being written: what came before is PostgreSQL's to ask for."""
         page = self._files.first_page(file_name)
-        if page is None:
-            return False
-        self._flight.forget()
-        self._timeline, self._segment_bytes = timeline, page.segment_bytes
-        self._position = WalSegment.before(timeline, flushed, page.segment_bytes).start
-        self._log.role("primary", timeline)
-        return True
+        if page is not None:
+            self._flight.forget()
+            self._timeline, self._page = timeline, page
+            self._position = WalSegment.before(timeline, flushed, page.segment_bytes).start
+            self._log.role("primary", timeline)
+        return page
 
     def _begin_again(self, error: OutliveError) -> float:
         """Tell the failure, and go back to it once nothing is under way any more."""
@@ -125,36 +125,40 @@ class Streamer:
             self._position = position
         return RECONNECT_S
 
-    def _advance(self, timeline: Timeline, flushed: Lsn, at: datetime) -> float:
+    def _advance(self, timeline: Timeline, page: FirstPage, flushed: Lsn, at: datetime) -> float:
         now, waiting = system.monotonic(), flushed - self._position
         match due(self._pace, waiting, now, self._cadence):
             case Due.PIECE:
-                self._send(timeline, flushed, at)
+                self._send(cuts(timeline, self._position, flushed, page.segment_bytes), page, flushed, at)
             case Due.MARK if self._flight.empty:
                 self._pace = after_sending(self._pace, 0, now, self._cadence)
-                mark = self._deposit.put_mark(timeline, flushed, at, self._config.node)
-                self._flight.launch(mark, flushed, flushed, at)
+                self._flight.launch(self._mark(timeline, page, flushed, at), flushed, flushed, at)
             case Due.MARK | Due.NOTHING:
                 pass
         return self._until_due_s(flushed)
 
-    def _send(self, timeline: Timeline, flushed: Lsn, at: datetime) -> None:
+    def _send(self, due_cuts: Iterable[Cut], page: FirstPage, flushed: Lsn, at: datetime) -> None:
         """Send as much of what was flushed as there is room for."""
         before = self._position
-        for cut in islice(cuts(timeline, before, flushed, self._segment_bytes), self._flight.room):
+        for cut in islice(due_cuts, self._flight.room):
             start, self._position = self._position, end_of(cut)
             proved_at = at if self._position == flushed else None
-            self._flight.launch(self._carry(cut, proved_at), start, self._position, proved_at)
+            self._flight.launch(self._carry(cut, page, proved_at), start, self._position, proved_at)
         if self._position > before:
             self._pace = after_sending(self._pace, self._position - before, system.monotonic(), self._cadence)
 
     def _until_due_s(self, flushed: Lsn) -> float:
         waiting = flushed - self._position
-        if waiting == 0:
+        if waiting == 0 or self._flight.room == 0:
             return POLL_S
         return min(POLL_S, max(SHORTEST_POLL_S, due_in_s(self._pace, waiting, system.monotonic(), self._cadence)))
 
-    async def _carry(self, cut: Cut, proved_at: datetime | None) -> None:
+    async def _mark(self, timeline: Timeline, page: FirstPage, flushed: Lsn, at: datetime) -> None:
+        await self._pusher.require_own(page)
+        await self._deposit.put_mark(timeline, flushed, at, self._config.node)
+
+    async def _carry(self, cut: Cut, page: FirstPage, proved_at: datetime | None) -> None:
+        await self._pusher.require_own(page)
         match cut:
             case Whole(segment):
                 await self._pass_over(segment)

@@ -16,6 +16,7 @@ from outlive.cli.storage import Place
 from outlive.cluster import observation
 from outlive.cluster.directory import ClusterDirectory
 from outlive.cluster.spec import ArchiveSpec
+from outlive.errors import ConfigurationError, ObjectStorageError
 from outlive.model.lsn import Lsn
 from outlive.policy.load import load
 
@@ -34,10 +35,11 @@ class Archivers:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `wal status` shows. `problems` are sentences; none: all is well."""
+    """What `wal status` shows. `problems` are sentences; none: all is well. `report` None: the store can't be read."""
 
     now: datetime
-    report: WalReport
+    url: str
+    report: WalReport | None
     loss: Loss | Unproved
     archivers: Archivers | None
     problems: tuple[str, ...]
@@ -77,14 +79,26 @@ def promises(policy: Path | None) -> Promises:
 
 
 async def status(where: Place, home: Path, promised: Promises | None = None) -> Status:
-    """Ask the primary first, then the store: what the store then lacks, it lacked when the primary was asked."""
-    archivers = await _archivers(where, home)
-    async with where.opened() as store:
-        looked = await look(store, where.keyring)
-    report, now = looked.report, system.now_utc()
-    loss = measure(report.proved, report.end, archivers.primary if archivers else None, now)
-    problems = _problems(report, loss, archivers, promised or Promises(), now)
-    return Status(now, report, loss, archivers, tuple(problems))
+    """Ask the primary first, then the store: what the store then lacks, it lacked when the primary was asked.
+
+    Raises:
+        ConfigurationError: there is no archive there, and no cluster here that archives to it.
+        ObjectStorageError: the store doesn't answer, or refuses, and no cluster here archives to it.
+    """
+    archivers, report = await _archivers(where, home), None
+    try:
+        async with where.opened() as store:
+            report = (await look(store, where.keyring)).report
+    except (ConfigurationError, ObjectStorageError) as error:
+        if archivers is None or archivers.archive is None:
+            raise
+        loss: Loss | Unproved = Unproved(f"the store can't be read: {error}")
+    else:
+        loss = measure(report.proved, report.end, archivers.primary if archivers else None, system.now_utc())
+    now = system.now_utc()
+    problems = _missing(report, promised or Promises(), now) if report else []
+    problems += _problems(loss, archivers, promised or Promises(), now)
+    return Status(now, where.url, report, loss, archivers, tuple(problems))
 
 
 async def check(where: Place, say: Callable[[str], None], *, deep: bool) -> Checked:
@@ -114,17 +128,20 @@ async def _archivers(where: Place, home: Path) -> Archivers | None:
     return Archivers(spec.archive, states, PrimaryEnd(primary.timeline, Lsn(primary.location)))
 
 
-def _problems(
-    report: WalReport, loss: Loss | Unproved, archivers: Archivers | None, promised: Promises, now: datetime
-) -> list[str]:
+def _missing(report: WalReport, promised: Promises, now: datetime) -> list[str]:
     said = [f"missing: {gap} ({gap.segments} segments)" for gap in report.continuity.gaps]
     said += [f"missing: {history}" for history in report.continuity.histories]
-    archive = archivers.archive if archivers else None
-    objective_s = promised.loss_s or (archive.objective_s if archive else DEFAULT_OBJECTIVE_S)
     if promised.window is not None:
         begin = report.window.begin if report.window else None
         lacking = shortfall(begin, promised.window, report.founded_at, now)
         said += [lacking] if lacking else []
+    return said
+
+
+def _problems(loss: Loss | Unproved, archivers: Archivers | None, promised: Promises, now: datetime) -> list[str]:
+    said = []
+    archive = archivers.archive if archivers else None
+    objective_s = promised.loss_s or (archive.objective_s if archive else DEFAULT_OBJECTIVE_S)
     if isinstance(loss, Unproved):
         said.append(loss.reason)
     elif loss.seconds > objective_s:

@@ -14,7 +14,8 @@ from outlive.cli.wal_acts import Checked, Status
 
 def status_text(found: Status) -> str:
     """For people."""
-    lines = [*_report_lines(found.report), f"loss of every node now   {_loss_text(found)}"]
+    lines = _report_lines(found.report) if found.report else [f"store                    {found.url}"]
+    lines.append(f"loss of every node now   {_loss_text(found)}")
     for node, state in (found.archivers.states if found.archivers else {}).items():
         lines.append(f"archiver of {node:<13}{_archiver_text(state)}")
     return "\n".join([*lines, *(f"PROBLEM  {problem}" for problem in found.problems)])
@@ -24,7 +25,7 @@ def status_json(found: Status) -> dict[str, Any]:
     """For programs."""
     loss = found.loss
     return {
-        **_report_json(found.report),
+        **(_report_json(found.report) if found.report else {"storage": found.url}),
         "loss_seconds": round(loss.seconds, 3) if isinstance(loss, Loss) else None,
         "behind_bytes": loss.behind_bytes if isinstance(loss, Loss) else None,
         "archivers": {
