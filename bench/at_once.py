@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from typing import TypeVar
 
 import asyncpg
 
@@ -18,6 +19,7 @@ from outlive.model.topology import Address, NodeFacts, Role
 from outlive.system import monotonic
 
 DSN = "postgresql://app:secret@h1,h2,h3/agents"
+T = TypeVar("T")
 
 
 class _Connection:
@@ -57,9 +59,14 @@ class _Connection:
     def add_log_listener(self, callback: object) -> None:
         pass
 
-    def _next_turn(self, answer: object) -> asyncio.Future[object]:
-        future = self._loop.create_future()
-        self._loop.call_soon(lambda: future.done() or future.set_result(answer))
+    def _next_turn(self, answer: T) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def settle() -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        self._loop.call_soon(settle)
         return future
 
 

@@ -153,9 +153,9 @@ def show(figures: dict[str, Figure]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, each in figures.items():
-        increment = name == INCREMENT
-        rate = "" if increment else f"{each.megabytes_per_s:.0f}"
-        ratio = "" if increment or each is ours else f"{each.seconds / ours.seconds:.2f}"
+        is_increment = name == INCREMENT
+        rate = "" if is_increment else f"{each.megabytes_per_s:.0f}"
+        ratio = "" if is_increment or each is ours else f"{each.seconds / ours.seconds:.2f}"
         stored = "" if each.stored_bytes is None else f"{each.stored_bytes / 1e6:.1f}"
         lines.append(f"| {name} | {each.seconds:.1f} | {rate} | {ratio} | {stored} | {each.rss_bytes / 1e6:.0f} |")
     increment = figures[INCREMENT]

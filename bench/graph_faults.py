@@ -84,7 +84,7 @@ async def theirs(
         kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
         check=check,
     ) as pool:
-        saver = AsyncPostgresSaver(pool)  # type: ignore[arg-type]
+        saver = AsyncPostgresSaver(pool)
         await saver.setup()
         yield saver
 

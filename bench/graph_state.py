@@ -62,7 +62,7 @@ def _said() -> str:
     return "".join(chance.choices(string.ascii_letters + string.digits, k=MESSAGE_BYTES))
 
 
-def _model(_state: State) -> dict[str, Any]:
+def _model(state: State) -> dict[str, Any]:  # noqa: ARG001 - the name is part of a node's type
     return {"messages": [AIMessage(_said())]}
 
 

@@ -161,7 +161,7 @@ class WatchedDeposit(Deposit):
     """Notes how long a piece takes, compression and all, and how large it is."""
 
     def __init__(self, lag: Lag, store: WatchedStore) -> None:
-        super().__init__(store)  # type: ignore[arg-type] - it passes on what it does not have itself
+        super().__init__(store)  # it passes on what it does not have itself
         object.__setattr__(self, "lag", lag)
 
     async def put_piece(self, piece: Piece, raw: bytes, proved_at: datetime | None) -> None:
