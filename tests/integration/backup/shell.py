@@ -30,8 +30,12 @@ class Shell:
         }  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin a command."""
-        line = [sys.executable, "-m", "outlive.cli.main", "backup", *arguments, *self._place]
+        """Begin an `outlive backup`."""
+        return self.outlive("backup", *arguments)
+
+    def outlive(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command that takes a store."""
+        line = [sys.executable, "-m", "outlive.cli.main", *arguments, *self._place]
         return subprocess.Popen(
             line,
             stdout=subprocess.PIPE,

@@ -1,18 +1,19 @@
-"""`outlive backup` as a process: interrupted, refused, and searched for secrets while it runs."""
+"""`outlive backup` as a process: what it prints, how it ends, interrupted, refused, and two at a time."""
 
 from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from integration.backup.one_server import PASSWORD, OneServer
-from integration.backup.shell import KEY, LIMIT_S, Shell
+from integration.backup.one_server import OneServer
+from integration.backup.shell import LIMIT_S, Shell
+from outlive.backup.proving import evidence
 from outlive.backup.taking.request import Step
 from outlive.cli.backup_view import STEPS
+from outlive.errors import BackupError
 from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
 
@@ -27,33 +28,6 @@ def release() -> Path:
 def shell(server: OneServer, s3: SeaweedFS, tmp_path: Path) -> Shell:
     """One of them."""
     return Shell(server, s3, tmp_path)
-
-
-def _secrets_in_sight(secrets: tuple[str, ...]) -> Iterator[str]:
-    """Command lines of this machine that hold one of them."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if any(secret in line for secret in secrets):
-            yield line
-
-
-async def test_no_secret_is_in_sight(shell: Shell, s3: SeaweedFS) -> None:
-    """Neither on a command line, nor in what is printed, nor in what lies in the store in the open."""
-    secrets = (PASSWORD, KEY, s3.credentials.secret_access_key)
-    command = shell.create("--json")
-    shell.tell(command, STEPS[Step.SEND])
-    seen = list(_secrets_in_sight(secrets))
-    out, err = command.communicate(timeout=LIMIT_S)
-    assert command.returncode == 0, err
-    assert [line for line in seen if "outlive" in line or "pg_basebackup" in line] == []
-    stored = [await shell.store.get(facts.key) async for facts in shell.store.list()]
-    for secret in secrets:
-        assert secret not in out + err
-        assert not any(secret.encode() in each for each in stored)
-    assert json.loads(out)["key_id"]
 
 
 async def test_interrupted_by_a_signal_it_cleans_up(shell: Shell) -> None:
@@ -97,3 +71,19 @@ def test_a_wrong_key_is_told_at_once(shell: Shell) -> None:
     _, err = command.communicate(timeout=LIMIT_S)
     assert command.returncode == 2
     assert "holds encrypted backups" in err
+
+
+async def test_two_at_a_time_are_safe(shell: Shell) -> None:
+    """As cron may start them: of two backups one is refused and says so; the others all end well, in JSON."""
+    first, second = (shell.create("--from", "primary", "--json") for _ in range(2))
+    ends = [(command.communicate(timeout=LIMIT_S), command.returncode) for command in (first, second)]
+    assert sorted(status for _, status in ends) in ([0, BackupError.exit_code], [0, 0])
+    for (out, err), status in ends:
+        assert json.loads(out)["id"] if status == 0 else "another backup is being taken" in err
+    every = [("check", "--deep"), ("prune", "--count", "1"), ("verify",)]
+    running = [shell.start(*arguments, "--json") for arguments in every for _ in range(2)]
+    for command in running:
+        assert json.loads(shell.finish(command))
+    assert json.loads(shell.run("check", "--deep", "--json"))["findings"] == []
+    stored = await evidence.read_all(shell.store, json.loads(shell.run("show", "--json"))["id"])
+    assert (len(stored), evidence.broken_link(stored)) == (2, None)
