@@ -40,6 +40,9 @@ class Estate:
     s3: SeaweedFS
     room: Path
     programs: Path
+    key: str = KEY
+    apart: str | None = None
+    """A prefix of its own for what the commands store, instead of where the WAL goes."""
 
     @property
     def dsn(self) -> str:
@@ -66,12 +69,12 @@ class Estate:
     def place(self) -> Sequence[str]:
         """Where the store is; nowhere is a local cluster."""
         options = ("--storage-options", str(self.s3.options_file()), "--dir", str(self.room / "none"))
-        return ("--storage", self.archiving.url, *options)
+        return ("--storage", self.archiving.url if self.apart is None else self.s3.url(prefix=self.apart), *options)
 
     @property
     def environment(self) -> dict[str, str]:
         """What a command needs besides."""
-        return {**os.environ, "OUTLIVE_BACKUP_KEY": KEY, "PGPASSWORD": PASSWORD}
+        return {**os.environ, "OUTLIVE_BACKUP_KEY": self.key, "PGPASSWORD": PASSWORD}
 
     async def written(self, statement: str) -> datetime:
         """Run a statement; a moment at which it is committed, and nothing after it."""

@@ -21,6 +21,7 @@ from outlive.backup.restoring.workspace import check
 from outlive.errors import ConfigurationError
 from outlive.object_storage.opening import open_store
 from outlive.postgres import identity, postmaster
+from require import require
 
 LIMIT_S = 60.0
 HOME = ".outlive-restore"
@@ -204,6 +205,33 @@ async def test_a_full_disk_is_told_and_leaves_nothing(ready: Ready) -> None:
     assert process.returncode != 0
     assert f"no room left in {ready.into}" in errors
     assert not list(ready.into.iterdir())
+
+
+@pytest.fixture
+def small_disk(room: Path) -> Iterator[Path]:
+    """A disk with room for the backups of `ready` and a few megabytes, not for the WAL."""
+    disk = room / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs", disk], check=False, capture_output=True, text=True
+    )
+    require("mount", mounted.returncode == 0, f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+async def test_a_disk_that_fills_up_is_told_and_leaves_nothing(ready: Ready, small_disk: Path) -> None:
+    """Too small from the start, and full on the way: each time it is said that there is no room, and where."""
+    ballast, into = small_disk / "ballast", small_disk / "data"
+    for megabytes, words in ((40, "no room in"), (0, "no room left in")):
+        ballast.write_bytes(bytes(megabytes * 1024 * 1024))
+        process = ready.start(into=into)
+        _, errors = await asyncio.to_thread(process.communicate, timeout=LIMIT_S)
+        assert process.returncode != 0
+        assert f"{words} {into}" in errors, errors
+        assert not list(into.iterdir())
 
 
 async def test_a_directory_in_use_is_never_restored_over(ready: Ready, source: Servers) -> None:

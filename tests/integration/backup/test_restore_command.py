@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pytest
@@ -12,6 +13,7 @@ import outlive
 from integration.backup.estate import Estate, an_estate
 from outlive import Receipt, Transaction, stores
 from outlive.errors import NotFoundError
+from outlive.object_storage.opening import open_store
 from outlive.postgres import programs
 from outlive.stores import AgentState, Conversations
 from outlive.testing.object_store import SeaweedFS
@@ -143,3 +145,35 @@ async def test_the_proof_of_a_commit(past: Past) -> None:
     assert (await estate.told(*receipt))["proved_by"]["backup"] == past.backup
     assert f"proved      by the restore of {past.backup}" in await estate.outlive(*receipt)
     assert "no conversation 'never'" in await estate.outlive("proof", "never", "--dsn", estate.dsn, status=NOT_FOUND)
+
+
+async def test_what_the_store_has_lost_is_named(past: Past) -> None:
+    """A manifest, a parent, a byte, a history, a key: the restore names what is wrong, and leaves no directory."""
+    estate = replace(past.estate, apart="defects")
+    create = ("backup", "create", "--dsn", estate.dsn, "--from", "primary")
+    await estate.servers.configure("n1", summarize_wal="on")
+    full = (await estate.told(*create))["id"]
+    child = (await estate.told(*create, "--type", "incremental", "--or-fail"))["id"]
+    store = open_store(estate.s3.url(prefix="defects"), estate.s3.options())
+    manifest, tar = f"backups/{full}/manifest.json", f"backups/{full}/base.tar"
+    flipped = bytearray(await store.get(tar))
+    flipped[len(flipped) // 2] ^= 1
+    foreign = f"wal/00000002/00000002{0x42:016X}"  # its name is all that counts
+    planted: tuple[tuple[dict[str, bytes | None], tuple[str, ...], int, str], ...] = (
+        ({manifest: None}, ("--backup", full), 9, f"{full} has no manifest"),
+        ({manifest: None, tar: None}, ("--backup", child), 9, f"builds on {full}, which is not in the store"),
+        ({tar: bytes(flipped)}, ("--backup", child), 9, "is damaged, or not of this place"),
+        ({foreign: b"x" * 100}, ("--latest",), 9, "the store lacks 00000002.history"),
+    )
+    for changes, words, status, said in planted:
+        before = {key: await store.get(key) for key in changes if key != foreign}
+        for key, content in changes.items():
+            await (store.delete([key]) if content is None else store.put(key, content))
+        assert said in await estate.outlive("restore", "--into", estate.room / "broken", *words, status=status)
+        await store.delete([foreign])
+        for key, content in before.items():
+            await store.put(key, content)
+        assert not list(estate.room.glob("broken/*"))
+    stranger = replace(estate, key=base64.b64encode(bytes(32)).decode())
+    told = await stranger.outlive("restore", "--into", estate.room / "broken", "--backup", full, status=2)
+    assert f"backup {full} is encrypted with key" in told

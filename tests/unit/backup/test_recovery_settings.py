@@ -68,6 +68,7 @@ def test_what_a_server_followed_is_forgotten() -> None:
         ("FATAL:  requested recovery stop point is before consistent recovery point", GaveUp.BEFORE_CONSISTENCY),
         ("FATAL:  WAL ends before end of online backup", GaveUp.WAL_MISSING),
         ("FATAL:  recovery target timeline 7 does not exist", GaveUp.WRONG_TIMELINE),
+        ('PANIC:  could not write to file "pg_wal/x": No space left on device', GaveUp.DISK_FULL),
         ("FATAL:  out of memory", GaveUp.OTHERWISE),
     ],
 )

@@ -58,11 +58,16 @@ async def extract(chunks: AsyncIterator[bytes], into: Path, progress: Callable[[
 def disk_error(error: OSError, where: Path) -> BackupError:
     """What a failure of the disk means."""
     if error.errno in FULL_DISK:
-        return BackupError(
-            f"no room left in {where}: {error.strerror}",
-            hint="Free some, or restore into a directory on another disk; nothing of the restore was left there.",
-        )
+        return no_room(where, str(error.strerror))
     return BackupError(f"{error.filename or where}: {error.strerror}", hint="The disk refused; nothing was restored.")
+
+
+def no_room(where: Path, words: str) -> BackupError:
+    """The error about a full disk."""
+    return BackupError(
+        f"no room left in {where}: {words}",
+        hint="Free some, or restore into a directory on another disk; nothing of the restore was left there.",
+    )
 
 
 async def _ahead(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from outlive import system
 from outlive.backup import codec
+from outlive.backup.plan.failures import FULL_DISK
 from outlive.backup.plan.recovery import BackupFacts, RecoveryPlan
-from outlive.backup.restoring.extraction import extract
+from outlive.backup.restoring.extraction import extract, no_room
 from outlive.backup.restoring.material import Material, Phases, Progress, Tools
 from outlive.backup.restoring.workspace import Workspace
 from outlive.errors import BackupError, ChecksumMismatchError
@@ -82,6 +83,8 @@ async def _combine(plan: RecoveryPlan, workspace: Workspace, tools: Tools) -> No
     program = [str(tools.programs / "pg_combinebackup"), "--no-sync", "--output", str(workspace.data)]
     program += ["--link"] if tools.major >= LINKS_SINCE else []
     done = await run([*program, *map(str, parts)], workspace.identity)
+    if any(mark in done.stderr for mark in FULL_DISK):
+        raise no_room(workspace.into, complaint(done))
     if done.returncode:
         raise BackupError(f"the chain up to {plan.backup.id} can't be put together: {complaint(done)}")
     await asyncio.to_thread(shutil.rmtree, workspace.home / "parts")

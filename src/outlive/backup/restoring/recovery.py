@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from outlive import system
 from outlive.backup.plan import arrival as arrivals
@@ -16,6 +17,7 @@ from outlive.backup.plan.failures import Failure, GaveUp
 from outlive.backup.plan.recovery import RecoveryPlan
 from outlive.backup.plan.recovery_settings import Settings
 from outlive.backup.plan.targets import Latest, LsnTarget
+from outlive.backup.restoring.extraction import no_room
 from outlive.backup.restoring.fetching import complaint, fetch, run
 from outlive.backup.restoring.material import Material, Phases, Progress, Tools
 from outlive.backup.restoring.server import PrivateServer, RecoveryGaveUpError, private_server
@@ -144,7 +146,7 @@ async def _replay(
         if wal.error is not None:
             raise wal.error from error
         if error.failure.kind is not GaveUp.ENDED_BEFORE_TARGET or not arrivals.ends_at_the_end(plan):
-            raise _meaning(error.failure, plan) from error
+            raise _meaning(error.failure, plan, server.workspace.into) from error
     # Nothing was written after the wanted moment, so there is no record to stop at: the end of the WAL is it.
     await server.stop()
     arrival = await _replay_to(replace(plan, target=Latest()), server, wal, settings, tools)
@@ -178,7 +180,7 @@ async def _arrival(server: PrivateServer) -> Arrival:
     return Arrival(Lsn.parse(lsn), last_commit_at, Timeline(int(timeline, 16)))
 
 
-def _meaning(failure: Failure, plan: RecoveryPlan) -> BackupError:
+def _meaning(failure: Failure, plan: RecoveryPlan, into: Path) -> BackupError:
     """What the server's last words mean to whoever restores."""
     match failure.kind:
         case GaveUp.ENDED_BEFORE_TARGET:
@@ -187,6 +189,8 @@ def _meaning(failure: Failure, plan: RecoveryPlan) -> BackupError:
             return WalGapError(f"WAL that backup {plan.backup.id} needs is missing: {failure.words}")
         case GaveUp.BEFORE_CONSISTENCY | GaveUp.WRONG_TIMELINE:
             return RecoveryTargetError(f"the wanted moment can't be reached from {plan.backup.id}: {failure.words}")
+        case GaveUp.DISK_FULL:
+            return no_room(into, failure.words)
         case GaveUp.OTHERWISE:
             return BackupError(f"the restored server gave up: {failure.words}")
 
