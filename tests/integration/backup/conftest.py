@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from integration.backup.archiving import Archiving
 from integration.backup.one_server import OLD, OneServer
+from integration.backup.store_proxy import StoreProxy
 from integration.client.servers import Servers
 from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
@@ -79,3 +81,32 @@ def s3() -> Iterator[SeaweedFS]:
     scratch = tempfile.TemporaryDirectory(prefix="outlive-s3-", ignore_cleanup_errors=True)
     with scratch as folder, SeaweedFS(Path(folder)) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def proxy(s3: SeaweedFS) -> Iterator[StoreProxy]:
+    """Before the S3 server."""
+    with StoreProxy(s3.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def impatient(s3: SeaweedFS, proxy: StoreProxy) -> Path:
+    """Options that lead to the proxy, as impatient as a test has to be."""
+    options = s3.directory / f"through-{proxy.port}.json"
+    ours = {"endpoint": proxy.endpoint, "timeout_s": 5.0, "retries": 1}
+    options.write_text(json.dumps(json.loads(s3.options_file().read_text()) | ours))
+    return options
+
+
+@pytest.fixture(scope="module")
+def proxied(source: Servers, proxy: StoreProxy, impatient: Path, s3: SeaweedFS) -> Iterator[Archiving]:
+    """A server that archives through the proxy."""
+    archiving = Archiving(source, s3.url("outlive", f"proxied-{proxy.port}"), impatient)
+    archiving.start()
+    try:
+        asyncio.run(archiving.configure())
+        yield archiving
+    finally:
+        proxy.heal()
+        archiving.stop()

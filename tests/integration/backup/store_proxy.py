@@ -55,7 +55,7 @@ class Cut:
 
 @dataclass(slots=True)
 class Hold:
-    """Keep it there: `held` says that one is kept, `heal` lets it go on."""
+    """Keep it there: `held` says that one is kept, `heal` lets it go on; half of a body only if its sender lives."""
 
     at: At
     held: threading.Event = field(default_factory=threading.Event)
@@ -92,9 +92,14 @@ class StoreProxy:
         self._server.server_close()
 
     @property
-    def endpoint(self) -> str:
+    def port(self) -> int:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return int(self._server.server_address[1])
+
+    @property
+    def endpoint(self) -> str:
+        """The same as a URL."""
+        return f"http://127.0.0.1:{self.port}"
 
     def do(self, fault: Fault, which: Which = lambda _method, _path: True) -> None:
         """Hurt each request with this method and path from now on."""
@@ -163,7 +168,8 @@ class _Request:
             self._reach(At.STORED)
             self._answer(answer, content)
         except _CutError:
-            self.client.connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                self.client.connection.shutdown(socket.SHUT_RDWR)
             self.client.close_connection = True
         finally:
             store.close()
@@ -185,6 +191,16 @@ class _Request:
                 raise _CutError
             case Hold() if self.fault.at is at:
                 self.fault.keep()
+                if at is At.WITHIN and self._sender_is_gone():
+                    raise _CutError
+
+    def _sender_is_gone(self) -> bool:
+        try:
+            return not len(self.client.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _answer(self, answer: HTTPResponse, content: bytes) -> None:
         self.client.send_response_only(answer.status, answer.reason)

@@ -15,7 +15,6 @@ import pytest
 
 from integration.backup.archiving import Archiving
 from integration.backup.store_proxy import At, Cut, Delay, Refuse, StoreProxy
-from integration.client.servers import Servers
 from integration.client.waiting import until
 from outlive.backup.archiver_files import ArchiverState, read_state
 from outlive.backup.plan.archived import segment_key
@@ -34,60 +33,31 @@ def is_put(method: str, _path: str) -> bool:
     return method == "PUT"
 
 
-@pytest.fixture(scope="module")
-def proxy(s3: SeaweedFS) -> Iterator[StoreProxy]:
-    """Before the S3 server."""
-    with StoreProxy(s3.endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def impatient(s3: SeaweedFS, proxy: StoreProxy) -> Path:
-    """Options that lead to the proxy, as impatient as a test has to be."""
-    options = s3.directory / "through-the-proxy.json"
-    ours = {"endpoint": proxy.endpoint, "timeout_s": 5.0, "retries": 1}
-    options.write_text(json.dumps(json.loads(s3.options_file().read_text()) | ours))
-    return options
-
-
-@pytest.fixture(scope="module")
-def remote(source: Servers, proxy: StoreProxy, impatient: Path, s3: SeaweedFS) -> Iterator[Archiving]:
-    """A server that archives through the proxy."""
-    remote = Archiving(source, s3.url("outlive", f"troubles-{source.ports['n1']}"), impatient)
-    remote.start()
-    try:
-        asyncio.run(remote.configure())
-        yield remote
-    finally:
-        proxy.heal()
-        remote.stop()
-
-
-async def work(remote: Archiving, segments: int = 3) -> list[str]:
+async def work(proxied: Archiving, segments: int = 3) -> list[str]:
     """Write WAL, and finish that many segments of it; their names."""
     names = []
     for _ in range(segments):
-        await remote.servers.sql("n1", "select pg_logical_emit_message(true, 'test', repeat('x', 300000))")
-        names.append(await remote.switch())
+        await proxied.servers.sql("n1", "select pg_logical_emit_message(true, 'test', repeat('x', 300000))")
+        names.append(await proxied.switch())
     return names
 
 
-async def caught_up(remote: Archiving, names: list[str]) -> None:
+async def caught_up(proxied: Archiving, names: list[str]) -> None:
     """Wait until all that was written is in the store, and the archiver says that all is well."""
     for name in names:
-        await remote.wait_for(name, LIMIT_S)
-    await until(lambda: remote.state().failing_since is None and remote.state().stream_error is None, LIMIT_S)
-    archived, deposit = await remote.archived(), remote.deposit()
+        await proxied.wait_for(name, LIMIT_S)
+    await until(lambda: proxied.state().failing_since is None and proxied.state().stream_error is None, LIMIT_S)
+    archived, deposit = await proxied.archived(), proxied.deposit()
     assert find(archived, {}, DEFAULT_SEGMENT_BYTES).whole
     for name in names:
-        file = remote.servers.root / "n1" / "pg_wal" / name
+        file = proxied.servers.root / "n1" / "pg_wal" / name
         stored = await deposit.read(segment_key(WalSegment.parse(name)))
         assert not file.exists() or file.read_bytes() == stored
 
 
-def told(remote: Archiving) -> list[str]:
+def told(proxied: Archiving) -> list[str]:
     """The events that the archiver has told, in order."""
-    return [json.loads(line)["event"] for line in remote.log().splitlines() if line.startswith("{")]
+    return [json.loads(line)["event"] for line in proxied.log().splitlines() if line.startswith("{")]
 
 
 @pytest.mark.parametrize(
@@ -100,50 +70,50 @@ def told(remote: Archiving) -> list[str]:
     ids=["answers 503", "refuses the credentials", "has no such bucket"],
 )
 async def test_a_store_that_refuses_for_a_while(
-    remote: Archiving, proxy: StoreProxy, refusal: Refuse, word: str
+    proxied: Archiving, proxy: StoreProxy, refusal: Refuse, word: str
 ) -> None:
     """Nothing is acknowledged meanwhile, the state and an event say why, and all arrives once it is mended."""
-    await caught_up(remote, await work(remote, 1))
-    before = len(told(remote))
+    await caught_up(proxied, await work(proxied, 1))
+    before = len(told(proxied))
     proxy.do(refusal)
-    names = await work(remote)
-    await until(lambda: remote.state().failing_since is not None and remote.state().backlog >= 3, LIMIT_S)
-    await until(lambda: remote.state().stream_error is not None, LIMIT_S)
-    state = remote.state()
+    names = await work(proxied)
+    await until(lambda: proxied.state().failing_since is not None and proxied.state().backlog >= 3, LIMIT_S)
+    await until(lambda: proxied.state().stream_error is not None, LIMIT_S)
+    state = proxied.state()
     assert word in (state.last_error or "")
     assert word in (state.stream_error or "")
     assert state.last_archived not in names
     assert not state.refused
     proxy.heal()
-    await caught_up(remote, names)
-    events = told(remote)[before:]
+    await caught_up(proxied, names)
+    events = told(proxied)[before:]
     assert {"archiving-failed", "streaming-failed", "archiving-works", "streaming-works"} <= set(events)
 
 
-async def test_a_store_that_is_slow(remote: Archiving, proxy: StoreProxy) -> None:
+async def test_a_store_that_is_slow(proxied: Archiving, proxy: StoreProxy) -> None:
     """Every answer half a second late delays the archive by little more, as puts don't wait for each other."""
-    await caught_up(remote, await work(remote, 1))
-    before = len(told(remote))
+    await caught_up(proxied, await work(proxied, 1))
+    before = len(told(proxied))
     proxy.do(Delay(0.5))
-    names = await work(remote)
+    names = await work(proxied)
     for name in names:
-        await remote.wait_for(name, LIMIT_S)
-    assert remote.state().failing_since is None
+        await proxied.wait_for(name, LIMIT_S)
+    assert proxied.state().failing_since is None
     assert proxy.hurt > 0
     proxy.heal()
-    await caught_up(remote, names)
-    assert not {"archiving-failed", "streaming-failed"} & set(told(remote)[before:])
+    await caught_up(proxied, names)
+    assert not {"archiving-failed", "streaming-failed"} & set(told(proxied)[before:])
 
 
 @pytest.mark.parametrize("at", [At.WITHIN, At.STORED])
-async def test_puts_that_break_off(remote: Archiving, proxy: StoreProxy, at: At) -> None:
+async def test_puts_that_break_off(proxied: Archiving, proxy: StoreProxy, at: At) -> None:
     """In the middle of a body the object isn't there, behind it it is: both are tried again, and end well."""
-    await caught_up(remote, await work(remote, 1))
+    await caught_up(proxied, await work(proxied, 1))
     proxy.do(Cut(at), is_put)
-    names = await work(remote)
-    await until(lambda: remote.state().failing_since is not None and proxy.hurt >= 4, LIMIT_S)
+    names = await work(proxied)
+    await until(lambda: proxied.state().failing_since is not None and proxy.hurt >= 4, LIMIT_S)
     proxy.heal()
-    await caught_up(remote, names)
+    await caught_up(proxied, names)
 
 
 @pytest.fixture
