@@ -26,12 +26,15 @@ from outlive.object_storage.store import ObjectFacts, ObjectStore, UnfinishedUpl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruning:
-    """A plan with the keys that it comes to, in the order of their removal."""
+    """A plan with the keys that it comes to, in the order of their removal.
+
+    `uploads` None: those that never ended could not be looked for.
+    """
 
     retention: Retention
     backup_keys: tuple[str, ...]
     wal_keys: tuple[str, ...]
-    uploads: tuple[UnfinishedUpload, ...] = ()
+    uploads: tuple[UnfinishedUpload, ...] | None = ()
     sizes: Mapping[str, int]
 
     @property
@@ -53,13 +56,13 @@ async def prepare(store: ObjectStore, rules: Rules) -> Pruning:
     plan = retention.plan(await _facts(store, catalog), rules, system.now_utc())
     size = next((each.segment_bytes for each in catalog.backups), DEFAULT_SEGMENT_BYTES)
     archived = read_listing(((facts.key, facts.size_bytes) for facts in wal), size)
-    uploads = await store.unfinished() or ()
-    old = [each for each in uploads if system.now_utc() - each.started_at > rules.unfinished_after]
+    uploads = await store.unfinished()
+    old = [each for each in uploads or () if system.now_utc() - each.started_at > rules.unfinished_after]
     return Pruning(
         retention=plan,
         backup_keys=tuple(_backup_keys(catalog, plan)),
         wal_keys=tuple(_wal_keys(archived, wal, plan, size)),
-        uploads=tuple(old),
+        uploads=None if uploads is None else tuple(old),
         sizes={facts.key: facts.size_bytes for facts in (*catalog.objects, *wal)},
     )
 
@@ -74,7 +77,7 @@ async def apply(store: ObjectStore, pruning: Pruning) -> None:
     for keys in _in_order(pruning.backup_keys):
         await store.delete(keys)
     await store.delete(pruning.wal_keys)
-    for upload in pruning.uploads:
+    for upload in pruning.uploads or ():
         await store.abandon(upload)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from outlive.backup import keeping
 from outlive.backup.catalog import Keep
-from outlive.backup.checking import Checked
+from outlive.backup.checking import NO_UPLOADS, Checked
 from outlive.backup.checking import check as look
 from outlive.backup.plan.retention import Rules
 from outlive.backup.pruning import Pruning, apply, prepare
@@ -105,7 +105,7 @@ def pruning_json(pruning: Pruning, *, dry_run: bool) -> dict[str, Any]:
         "goes": [{"backup": each.id, "reason": each.reason} for each in plan.goes],
         "stays": [{"backup": each.id, "reason": each.reason} for each in plan.stays],
         "abandoned": list(plan.abandoned),
-        "uploads": [each.key for each in pruning.uploads],
+        "uploads": None if pruning.uploads is None else [each.key for each in pruning.uploads],
         "wal_objects": len(pruning.wal_keys),
         "wal_stays_from": str(plan.horizon) if plan.horizon is not None else None,
         "freed_bytes": pruning.freed_bytes,
@@ -118,7 +118,8 @@ def pruning_text(pruning: Pruning, *, dry_run: bool) -> str:
     lines = [f"{each.id}: stays, {each.reason}" for each in plan.stays]
     lines += [f"{each.id}: {word}, {each.reason}" for each in plan.goes]
     lines += [f"{each}: {word}, it was never finished" for each in plan.abandoned]
-    lines += [f"{each.key}: {word}, an upload that never ended" for each in pruning.uploads]
+    lines += [f"{each.key}: {word}, an upload that never ended" for each in pruning.uploads or ()]
+    lines += [f"not looked at: {NO_UPLOADS}"] if pruning.uploads is None else []
     horizon = f"what lies from {plan.horizon} on stays" if plan.horizon is not None else "all of it stays"
     lines.append(f"WAL: {len(pruning.wal_keys)} objects {word}; {horizon}")
     lines.append(f"{size(pruning.freed_bytes)} {'would be freed' if dry_run else 'freed'}")

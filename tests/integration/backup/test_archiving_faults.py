@@ -77,11 +77,12 @@ async def test_a_store_that_is_down_and_comes_back(remote: Archiving, weed: Seaw
 
 
 async def test_a_store_that_hangs(remote: Archiving, weed: SeaweedFS) -> None:
-    """A store that answers nothing is given up in time, and caught up with, by the archiver's successor too."""
+    """What it doesn't answer for is not acknowledged; it is caught up with later, by the archiver's successor too."""
     await remote.wait_for(await remote.switch())
     thaw = weed.freeze()
     name = await remote.switch()
     await until(lambda: remote.state().failing_since is not None, LIMIT_S)
+    assert (remote.servers.root / "n1" / "pg_wal" / "archive_status" / f"{name}.ready").exists()
     remote.kill()
     remote.start()
     thaw()

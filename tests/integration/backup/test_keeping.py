@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from outlive import system
 from outlive.backup import keeping, manifest, pruning, repository
@@ -18,6 +20,8 @@ from outlive.backup.checking import NO_UPLOADS, Checked, Severity, check
 from outlive.backup.layout import BASE, BEGUN, MANIFEST, BackupId, Kind, backup_key, verification_key
 from outlive.backup.manifest import BackupManifest, StoredObject
 from outlive.backup.plan.retention import Rules
+from outlive.cli.app import app
+from outlive.cli.retention_acts import pruning_text
 from outlive.errors import ConfigurationError, ObjectStorageError
 from outlive.model.lsn import Lsn, Timeline
 from outlive.model.wal import WalSegment
@@ -234,8 +238,12 @@ async def test_without_credentials_at_hand_it_says_that_it_could_not_look(
     assert await rule(s3.url(), bare) is Locking.NO_CREDENTIALS
     assert "not at hand" in (lacking(Locking.NO_CREDENTIALS, 7, "governance") or "")
     assert await open_store(s3.url(), bare).unfinished() is None
-    checked = await check(open_store("memory://"), deep=False)
-    assert checked.not_looked_at == (NO_UPLOADS,)
+    memory = open_store("memory://")
+    await put(memory, 1, 10)
+    await repository.require(memory, "7")
+    pruned = pruning_text(await pruning.prepare(memory, Rules(count=1)), dry_run=True)
+    assert (await check(memory, deep=False)).not_looked_at == (NO_UPLOADS,)
+    assert f"not looked at: {NO_UPLOADS}" in pruned
 
 
 async def test_in_a_bucket_with_a_lock_backups_are_written_and_stay(s3: SeaweedFS) -> None:
@@ -256,3 +264,19 @@ async def test_in_a_bucket_with_a_lock_backups_are_written_and_stay(s3: SeaweedF
     versions = (await calls.ask("GET", "", {"versions": ""})).body
     assert b"<Key>small</Key>" in versions
     assert b"<Key>large</Key>" in versions
+
+
+def test_check_fails_where_the_bucket_locks_less_than_the_policy_says(s3: SeaweedFS, tmp_path: Path) -> None:
+    """By its exit code, with what is lacking; and passes once the bucket's rule is mended."""
+    s3.make_bucket("short", locking=True)
+    s3.lock_bucket("short", "GOVERNANCE", 1)
+    policy = tmp_path / "outlive.yaml"
+    full = f"{{schedule: '0 2 * * *', storage: '{s3.url('short')}'}}"
+    more = f"storage_options: {s3.options_file()}\n  object_lock: {{days: 30}}"
+    policy.write_text(f"backup_policy:\n  full_backup: {full}\n  {more}\n")
+    line = ["backup", "check", "--policy", str(policy), "--dir", str(tmp_path / "none")]
+    short = CliRunner().invoke(app, line)
+    s3.lock_bucket("short", "GOVERNANCE", 30)
+    mended = CliRunner().invoke(app, line)
+    assert (short.exit_code, mended.exit_code) == (9, 0), short.output
+    assert "locks what is written for 1 days, not for 30" in short.stdout
