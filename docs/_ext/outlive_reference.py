@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from outlive import errors
 from outlive.cli.app import app
-from outlive.client import dsn
+from outlive.client import dsn_parameters
 from outlive.cluster.spec import Profile
 from outlive.errors import OutliveError
 
@@ -75,10 +75,10 @@ def _examples(match: re.Match[str]) -> str:
 def dsn_parameters_page() -> str:
     """What may stand behind the question mark of a DSN."""
     groups: dict[str, Iterable[str]] = {
-        "who and where, as an alternative to the address": dsn._IDENTITY,
-        "of Outlive": dsn._OWN,
-        "of the connection": dsn._DRIVER,
-        "of the session": dsn._SETTINGS,
+        "who and where, as an alternative to the address": dsn_parameters.IDENTITY,
+        "of Outlive": dsn_parameters.OWN,
+        "of the connection": dsn_parameters.DRIVER,
+        "of the session": dsn_parameters.SETTINGS,
     }
     rows = (f"| {group} | {', '.join(f'`{name}`' for name in sorted(names))} |" for group, names in groups.items())
     return "| | parameters |\n|---|---|\n" + "\n".join(rows)

@@ -9,7 +9,6 @@
     backups/ID/verifications/NUMBER.json   the evidence of its restore tests
     keeps/NAME.json                        backups that retention leaves alone
     points/NAME.json                       named restore points
-    locks/NAME.json                        who works on the store now
     wal/...  commits/...                   the archive
 
 An ID is the moment of its start and its kind, `20261124T225000Z-full`, with `-2` and so on behind it where there is
@@ -30,7 +29,6 @@ REPOSITORY = "repository.json"
 BACKUPS = "backups"
 KEEPS = "keeps"
 POINTS = "points"
-LOCKS = "locks"
 MANIFEST = "manifest.json"
 BEGUN = "begun.json"
 BASE = "base.tar"
@@ -107,11 +105,6 @@ def keep_key(name: str) -> str:
 def point_key(name: str) -> str:
     """The key of a restore point of this name."""
     return f"{POINTS}/{check_name(name)}.json"
-
-
-def lock_key(name: str) -> str:
-    """The key of a lock of this name."""
-    return f"{LOCKS}/{check_name(name)}.json"
 
 
 def id_of(key: str) -> str | None:

@@ -12,65 +12,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
+from outlive.client import dsn_parameters
+from outlive.client.dsn_parameters import wrong
 from outlive.errors import ConfigurationError
-from outlive.model import nearest
 from outlive.model.topology import Address
 
 DEFAULT_PORT = 5432
 DSN_FILE = "client.dsn"
 SCHEMES = ("postgresql", "postgres")
-
-_IDENTITY = frozenset({"host", "port", "user", "password", "dbname", "database"})
-_OWN = frozenset({"connect_timeout", "target_session_attrs"})
-_FILES = frozenset({"passfile", "sslcert", "sslkey", "sslrootcert", "sslcrl"})
-_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
-_PRIMARY_ATTRS = frozenset({"any", "read-write", "primary"})
-_DRIVER = frozenset(
-    {
-        "passfile",
-        "sslmode",
-        "sslcert",
-        "sslkey",
-        "sslrootcert",
-        "sslcrl",
-        "sslpassword",
-        "sslnegotiation",
-        "ssl_min_protocol_version",
-        "ssl_max_protocol_version",
-        "krbsrvname",
-        "gsslib",
-    }
-)
-_SETTINGS = frozenset(
-    {
-        "application_name",
-        "options",
-        "search_path",
-        "timezone",
-        "datestyle",
-        "intervalstyle",
-        "client_encoding",
-        "client_min_messages",
-        "statement_timeout",
-        "lock_timeout",
-        "transaction_timeout",
-        "idle_in_transaction_session_timeout",
-        "idle_session_timeout",
-        "default_transaction_isolation",
-        "default_text_search_config",
-        "extra_float_digits",
-        "bytea_output",
-        "work_mem",
-        "maintenance_work_mem",
-        "temp_buffers",
-        "jit",
-        "plan_cache_mode",
-        "role",
-        "row_security",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +45,7 @@ class Dsn:
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The parameters that are settings of a session, not of the way to the server."""
-        return tuple((key, value) for key, value in self.parameters if key not in _DRIVER)
+        return tuple((key, value) for key, value in self.parameters if key not in dsn_parameters.DRIVER)
 
     def driver_parameters(self) -> str:
         """A DSN of nothing but the parameters, for the driver to read beside explicit host, user and password."""
@@ -151,20 +102,22 @@ def parse(text: str) -> Dsn:
     """
     scheme, separator, rest = text.strip().partition("://")
     if not separator or scheme not in SCHEMES:
-        raise _wrong("the DSN does not start with postgresql://", "Write it as postgresql://user@host1,host2/database.")
+        raise wrong("the DSN does not start with postgresql://", "Write it as postgresql://user@host1,host2/database.")
     rest, _, query = rest.partition("?")
     authority, _, path = rest.partition("/")
     login, _, hosts = authority.rpartition("@")
     user, has_password, password = login.partition(":")
-    given = _read_query(query)
-    identity = {key: value for key, value in given.items() if key in _IDENTITY}
+    given = dsn_parameters.read(query)
+    identity = {key: value for key, value in given.items() if key in dsn_parameters.IDENTITY}
     return Dsn(
         hosts=_hosts(identity, hosts),
         user=identity.get("user") or _decoded(user, "user") or None,
         password=identity.get("password", _decoded(password, "password") if has_password else None),
         database=identity.get("dbname") or identity.get("database") or _decoded(path, "database") or None,
-        parameters=tuple((key, value) for key, value in given.items() if key not in _IDENTITY | _OWN),
-        connect_timeout_s=_connect_timeout_s(given),
+        parameters=tuple(
+            (key, value) for key, value in given.items() if key not in dsn_parameters.IDENTITY | dsn_parameters.OWN
+        ),
+        connect_timeout_s=dsn_parameters.connect_timeout_s(given),
     )
 
 
@@ -172,12 +125,12 @@ def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        raise _wrong(
+        raise wrong(
             f"no database was named, and no local cluster is up in {path.parent}",
             "Pass a DSN, set OUTLIVE_DSN, or start a local cluster with `outlive up`.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(
+        raise wrong(
             f"{path} can't be read: {type(error).__name__}", "Pass a DSN, or run as the cluster's owner."
         ) from None
 
@@ -186,7 +139,7 @@ def _parse_from(text: str, source: str) -> Dsn:
     try:
         return parse(text)
     except ConfigurationError as error:
-        raise _wrong(f"{source}: {error}", error.hint) from None
+        raise wrong(f"{source}: {error}", error.hint) from None
 
 
 def _hosts(identity: Mapping[str, str], authority: str) -> tuple[Address, ...]:
@@ -198,7 +151,7 @@ def _hosts(identity: Mapping[str, str], authority: str) -> tuple[Address, ...]:
         default = _ports(identity, 1)[0]
         hosts = tuple(_read_host(part, default) for part in authority.split(","))
     if any(not host.host for host in hosts):
-        raise _wrong("the DSN names no host", "Write it as postgresql://user@host1,host2/database.")
+        raise wrong("the DSN names no host", "Write it as postgresql://user@host1,host2/database.")
     _refuse_doubles(hosts)
     return hosts
 
@@ -208,7 +161,7 @@ def _ports(identity: Mapping[str, str], count: int) -> list[int]:
     if len(given) == 1:
         return given * count
     if len(given) != count:
-        raise _wrong(f"the DSN names {count} hosts and {len(given)} ports", "Give one port, or one for each host.")
+        raise wrong(f"the DSN names {count} hosts and {len(given)} ports", "Give one port, or one for each host.")
     return given
 
 
@@ -216,70 +169,25 @@ def _read_host(part: str, default_port: int) -> Address:
     if part.startswith("["):
         host, closed, port = part[1:].partition("]")
         if not closed or (port and not port.startswith(":")):
-            raise _wrong(f"{part!r} is not a host", "Write an IPv6 address as [::1]:5432.")
+            raise wrong(f"{part!r} is not a host", "Write an IPv6 address as [::1]:5432.")
         port = port[1:]
     else:
         host, _, port = part.partition(":")
     if ":" in port:
-        raise _wrong(f"{part!r} is not a host and a port", "Write an IPv6 address as [::1]:5432.")
+        raise wrong(f"{part!r} is not a host and a port", "Write an IPv6 address as [::1]:5432.")
     return Address(_decoded(host, "host"), _port(port) if port else default_port)
 
 
 def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
         return int(text)
-    raise _wrong(f"{text!r} is not a port", "A port is a number from 1 to 65535.")
+    raise wrong(f"{text!r} is not a port", "A port is a number from 1 to 65535.")
 
 
 def _refuse_doubles(hosts: tuple[Address, ...]) -> None:
     for position, host in enumerate(hosts):
         if host in hosts[:position]:
-            raise _wrong(f"the DSN names {host} twice", "Name each node once.")
-
-
-def _read_query(query: str) -> dict[str, str]:
-    """The parameters; every key is known or holds a dot, as extensions' settings do."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
-    except ValueError:
-        raise _wrong("the DSN's parameters are not key=value pairs", "Write them as ?key=value&key=value.") from None
-    for key, _ in pairs:
-        _check_key(key)
-    parameters = dict(pairs)
-    _check_value(parameters, "sslmode", _SSL_MODES, "")
-    _check_files(parameters)
-    _check_value(parameters, "target_session_attrs", _PRIMARY_ATTRS, "Each read chooses its node by `read=`.")
-    return parameters
-
-
-def _check_key(key: str) -> None:
-    if key == "synchronous_commit":
-        raise _wrong("the DSN can't set 'synchronous_commit'", "Choose `durability=` for each transaction.")
-    known = _IDENTITY | _DRIVER | _OWN | _SETTINGS
-    if key in known or "." in key:
-        return
-    raise _wrong(f"the DSN has an unknown parameter {key!r}", nearest.hint(key, known, "Remove it."))
-
-
-def _check_value(parameters: Mapping[str, str], key: str, allowed: frozenset[str], hint: str) -> None:
-    value = parameters.get(key)
-    if value is not None and value not in allowed:
-        raise _wrong(f"{key} can't be {value!r}", hint or f"It is one of: {', '.join(sorted(allowed))}.")
-
-
-def _check_files(parameters: Mapping[str, str]) -> None:
-    for key in _FILES & parameters.keys():
-        if not Path(parameters[key]).is_file():
-            raise _wrong(f"{key}: there is no file {parameters[key]}", "Give the path of a file that can be read.")
-
-
-def _connect_timeout_s(parameters: Mapping[str, str]) -> float | None:
-    text = parameters.get("connect_timeout")
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit() and int(text) > 0:
-        return float(text)
-    raise _wrong(f"connect_timeout can't be {text!r}", "It is a whole number of seconds, 1 or more.")
+            raise wrong(f"the DSN names {host} twice", "Name each node once.")
 
 
 def _render_host(address: Address) -> str:
@@ -291,11 +199,7 @@ def _decoded(text: str, part: str) -> str:
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise _wrong(f"the DSN's {part} is not percent-encoded UTF-8", "Encode special characters as %XX.") from None
+        raise wrong(f"the DSN's {part} is not percent-encoded UTF-8", "Encode special characters as %XX.") from None
     if "\0" in decoded:
-        raise _wrong(f"the DSN's {part} holds a zero byte", "Remove %00.")
+        raise wrong(f"the DSN's {part} holds a zero byte", "Remove %00.")
     return decoded
-
-
-def _wrong(message: str, hint: str) -> ConfigurationError:
-    return ConfigurationError(message, hint=hint)

@@ -11,8 +11,6 @@ from typing import Self
 from outlive.demo.worker import Orders
 from outlive.errors import OutliveError
 
-STOP_TIMEOUT_S = 5.0
-
 
 class Worker:
     """One worker process."""

@@ -73,10 +73,6 @@ class WalSegment:
         """The one after it on the same timeline."""
         return WalSegment(self.timeline, self.number + 1, self.size_bytes)
 
-    def on(self, timeline: Timeline) -> WalSegment:
-        """The one at the same place on another timeline."""
-        return WalSegment(timeline, self.number, self.size_bytes)
-
 
 def is_segment(name: str) -> bool:
     """Whether a file of this name is a whole segment."""
