@@ -88,7 +88,7 @@ class Portal:
             self._loop.close()
 
 
-def _through(method: Callable[Concatenate[Any, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], T]:
+def through(method: Callable[Concatenate[Any, P], Awaitable[T]]) -> Callable[Concatenate[Any, P], T]:
     """The synchronous twin of a method of `self._inner`, made from the method itself."""
 
     def call(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
@@ -107,15 +107,20 @@ class SyncTransaction:
     def __init__(self, portal: Portal, inner: Transaction) -> None:
         self._portal, self._inner = portal, inner
 
-    fetch = _through(Transaction.fetch)
-    fetchrow = _through(Transaction.fetchrow)
-    fetchval = _through(Transaction.fetchval)
-    execute = _through(Transaction.execute)
-    executemany = _through(Transaction.executemany)
-    copy_records_to_table = _through(Transaction.copy_records_to_table)
-    copy_to_table = _through(Transaction.copy_to_table)
-    copy_from_table = _through(Transaction.copy_from_table)
-    copy_from_query = _through(Transaction.copy_from_query)
+    fetch = through(Transaction.fetch)
+    fetchrow = through(Transaction.fetchrow)
+    fetchval = through(Transaction.fetchval)
+    execute = through(Transaction.execute)
+    executemany = through(Transaction.executemany)
+    copy_records_to_table = through(Transaction.copy_records_to_table)
+    copy_to_table = through(Transaction.copy_to_table)
+    copy_from_table = through(Transaction.copy_from_table)
+    copy_from_query = through(Transaction.copy_from_query)
+
+    @property
+    def asynchronous(self) -> Transaction:
+        """The transaction itself, for what runs on its own loop."""
+        return self._inner
 
     def after_commit(self, callback: Callable[[], object]) -> None:
         """See `outlive.Transaction.after_commit`; `callback` is called on the client's thread."""
@@ -126,7 +131,7 @@ class SyncTransaction:
         """What the commit got; None before it."""
         return self._inner.receipt
 
-    _enter, _exit = _through(Transaction.__aenter__), _through(Transaction.__aexit__)
+    _enter, _exit = through(Transaction.__aenter__), through(Transaction.__aexit__)
 
     def __enter__(self) -> Self:
         self._enter()
@@ -144,7 +149,7 @@ class SyncTransactions:
     def __init__(self, portal: Portal, inner: Transactions) -> None:
         self._portal, self._inner = portal, inner
 
-    _next = _through(Transactions.__anext__)
+    _next = through(Transactions.__anext__)
 
     def __iter__(self) -> Self:
         return self
@@ -162,7 +167,7 @@ class SyncSession:
     def __init__(self, portal: Portal, inner: Session) -> None:
         self._portal, self._inner = portal, inner
 
-    token = _through(Session.token)
+    token = through(Session.token)
 
 
 class SyncWriter:
@@ -192,17 +197,17 @@ class SyncCluster:
     def __init__(self, portal: Portal, inner: Cluster) -> None:
         self._portal, self._inner = portal, inner
 
-    fetch = _through(Cluster.fetch)
-    fetchrow = _through(Cluster.fetchrow)
-    fetchval = _through(Cluster.fetchval)
-    execute = _through(Cluster.execute)
-    executemany = _through(Cluster.executemany)
-    copy_records_to_table = _through(Cluster.copy_records_to_table)
-    wait_primary = _through(Cluster.wait_primary)
-    batch = _through(Cluster.batch)
-    expire_keys = _through(Cluster.expire_keys)
-    locate = _through(Cluster.locate)
-    _start, _close = _through(Cluster.start), _through(Cluster.close)
+    fetch = through(Cluster.fetch)
+    fetchrow = through(Cluster.fetchrow)
+    fetchval = through(Cluster.fetchval)
+    execute = through(Cluster.execute)
+    executemany = through(Cluster.executemany)
+    copy_records_to_table = through(Cluster.copy_records_to_table)
+    wait_primary = through(Cluster.wait_primary)
+    batch = through(Cluster.batch)
+    expire_keys = through(Cluster.expire_keys)
+    locate = through(Cluster.locate)
+    _start, _close = through(Cluster.start), through(Cluster.close)
 
     def transaction(self, **options: Any) -> SyncTransactions:
         """See `outlive.Cluster.transaction`."""

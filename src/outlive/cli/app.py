@@ -26,6 +26,7 @@ from outlive.cli import (
     retention,
     state,
     state_life,
+    tasks,
     verify,
     wal,
 )
@@ -92,3 +93,4 @@ state.app.command()(state_life.retention)
 state.app.command()(maintain.maintain)
 state.app.add_typer(audit.app, name="audit")
 state.app.add_typer(events.app, name="events")
+state.app.add_typer(tasks.app, name="tasks")

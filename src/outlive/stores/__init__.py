@@ -19,7 +19,8 @@ from outlive.stores.plan.event_batches import BufferCounts, BufferLimits
 from outlive.stores.preferences import Preference, Preferences
 from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
 from outlive.stores.state import AgentState
-from outlive.stores.task_records import NewTask, Task, TaskStatus
+from outlive.stores.sync import SyncClaimedTask, SyncTasks, SyncWorker
+from outlive.stores.task_records import NewTask, QueueDepth, Task, TaskStatus
 from outlive.stores.tasks import Tasks
 from outlive.stores.transfer import ImportReport
 from outlive.stores.worker import Worker
@@ -66,7 +67,11 @@ __all__ = [
     "Picture",
     "Preference",
     "Preferences",
+    "QueueDepth",
     "Summary",
+    "SyncClaimedTask",
+    "SyncTasks",
+    "SyncWorker",
     "Task",
     "TaskStatus",
     "Tasks",

@@ -16,6 +16,8 @@ from outlive.stores.plan.attempts import Backoff, Bury, RetryAfter, after_failur
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 from outlive.stores.task_records import Task
+from outlive.telemetry.events import TaskEnd, TaskEnded, TaskLost
+from outlive.telemetry.hooks import tell
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ class ClaimedTask:
         self._backoff = backoff
         self._max_bytes = max_bytes
         self._progress = task.progress
-        self._asked_at = asked_at
+        self._asked_at = self._claimed_at = asked_at
 
     @property
     def key(self) -> str:
@@ -96,6 +98,7 @@ class ClaimedTask:
         """
         text = self._result(result)
         await self._end("finish", text)
+        self._tell_ended("finished")
 
     async def finish_in(self, tx: Transaction, result: Any = None) -> None:
         """End the task in a transaction of yours: what else is written in it is applied if the task ends by it."""
@@ -103,6 +106,7 @@ class ClaimedTask:
         with self._noticing(), typed_refusals():
             await tx.fetchrow(queries("tasks")["finish"], self.task.id, self.task.lease_token, self._result(result))
         tx.after_commit(self._has_ended)
+        tx.after_commit(lambda: self._tell_ended("finished"))
 
     async def fail(self, error: Exception | str, *, retry: bool = True) -> RetryAfter | Bury:
         """End this attempt; the next one is due after a pause, unless it was the last one or `retry` is false.
@@ -117,12 +121,15 @@ class ClaimedTask:
             backoff=self._backoff,
             chance=system.chance.random(),
         )
-        await self._end("fail", describe(error), verdict.pause_s if isinstance(verdict, RetryAfter) else None)
+        pause_s = verdict.pause_s if isinstance(verdict, RetryAfter) else None
+        await self._end("fail", describe(error), pause_s)
+        self._tell_ended("dead" if pause_s is None else "failed")
         return verdict
 
     async def release(self) -> None:
         """Give the task back undone: it is due at once, and this attempt does not count."""
         await self._end("release")
+        self._tell_ended("released")
 
     async def _renew(self, progress: str | None) -> datetime:
         asked_at = system.monotonic()
@@ -141,6 +148,16 @@ class ClaimedTask:
     def _has_ended(self) -> None:
         self.ended = True
 
+    def lose(self) -> None:
+        """Take note that the lease is another's, or the task cancelled."""
+        if not self.lost:
+            self.lost = True
+            tell(self._statements.hooks, TaskLost(self.task.queue, self.task.attempts))
+
+    def _tell_ended(self, end: TaskEnd) -> None:
+        took_s = system.monotonic() - self._claimed_at
+        tell(self._statements.hooks, TaskEnded(self.task.queue, end, self.task.attempts, took_s))
+
     async def _write(self, writing: Awaitable[T]) -> T:
         with self._noticing():
             return await writing
@@ -150,7 +167,7 @@ class ClaimedTask:
         try:
             yield
         except LeaseLostError as error:
-            self.lost = True
+            self.lose()
             error.hint = "Stop working on this task: it was cancelled, or another worker has it."
             raise
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from outlive.client.cluster import Cluster
@@ -24,6 +25,7 @@ from outlive.stores.preferences import Preferences
 from outlive.stores.shared import SharedConversations
 from outlive.stores.statements import WRITE_TIMEOUT_S, Statements
 from outlive.stores.tasks import Tasks
+from outlive.telemetry.hooks import Hook, collect
 
 
 class AgentState:
@@ -31,7 +33,7 @@ class AgentState:
 
     `classes` moves stores to another durability class than `DEFAULT_CLASSES` has: `{"audit": "critical"}`.
     `max_value_bytes` bounds the JSON of one turn, state, result or argument list; `timeout_s` is how long a write
-    is retried before it is given up.
+    is retried before it is given up. `telemetry` is told what becomes of tasks: a callable, or several.
 
     Raises:
         ConfigurationError: `classes` names no store or no class that there is.
@@ -44,6 +46,7 @@ class AgentState:
         classes: Classes | None = None,
         max_value_bytes: int = MAX_VALUE_BYTES,
         timeout_s: float = WRITE_TIMEOUT_S,
+        telemetry: Hook | Iterable[Hook] | None = None,
     ) -> None:
         self.db = db
         self.classes = resolve_classes(classes)
@@ -57,7 +60,7 @@ class AgentState:
         self.app_sessions = AppSessions(statements("app_sessions"), max_value_bytes)
         self.events = Events(statements("events"), max_value_bytes)
         self.audit = Audit(statements("audit"), max_value_bytes)
-        self.tasks = Tasks(statements("tasks"), max_value_bytes)
+        self.tasks = Tasks(replace(statements("tasks"), hooks=collect(telemetry)), max_value_bytes)
         self.context = Context(statements("context"), max_value_bytes)
         self.graphs = Graphs(statements("checkpoints"), max_value_bytes)
         self.preferences = Preferences(statements("preferences"), max_value_bytes)

@@ -11,6 +11,7 @@ from outlive.client import returning
 from outlive.client.cluster import Cluster
 from outlive.model.durability import Durability
 from outlive.stores.failures import typed_refusals
+from outlive.telemetry.hooks import Hooks
 
 WRITE_TIMEOUT_S = 60.0
 """How long a write is retried before it is given up: longer than a failover of stock Patroni takes."""
@@ -18,11 +19,13 @@ WRITE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The database under a store, how long a call may take in seconds, and the durability class of its writes."""
+    """The database under a store, how long a call may take in seconds, the durability class of its writes, and who
+    listens to what becomes of them."""
 
     db: Cluster
     timeout_s: float = WRITE_TIMEOUT_S
     durability: Durability = Durability.CRITICAL
+    hooks: Hooks = ()
 
     async def write(self, sql: str, *args: Any) -> asyncpg.Record:
         """Apply one statement that is safe to apply again, and return its row; see `write_all`."""

@@ -76,6 +76,18 @@ class Task:
     conversation: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What is in a queue. `due` are those that a worker could claim now, the first of them for `waits_s` seconds."""
+
+    queue: str
+    due: int
+    delayed: int
+    running: int
+    dead: int
+    waits_s: float
+
+
 def read_task(row: Mapping[str, Any]) -> Task:
     """A task from the columns of `outlive.tasks`."""
     return Task(

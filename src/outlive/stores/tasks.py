@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,35 +19,30 @@ from outlive.stores.listening import ring
 from outlive.stores.plan.attempts import DEFAULT_BACKOFF, Backoff
 from outlive.stores.queries import queries
 from outlive.stores.shared import new_attempt
-from outlive.stores.statements import Statements
+from outlive.stores.task_reads import TaskReads, checked_queues
 from outlive.stores.task_records import (
     MAX_ATTEMPTS,
     NewTask,
     Task,
     TaskStatus,
-    checked_queue,
     read_task,
     task_columns,
 )
 from outlive.stores.worker import CONCURRENCY, Worker
+from outlive.telemetry.events import TaskClaimed, TasksEnqueued
+from outlive.telemetry.hooks import tell
 
 DEFAULT_LEASE_S = 30.0
 MAX_CLAIM = 1000
 """The most tasks that one claim takes."""
-PAGE = 200
-"""How many tasks one round trip of a listing brings."""
 EXPIRY_BATCH = 500
 """How many tasks one transaction of `expire` deletes."""
 
 Ended = tuple[TaskStatus, ...]
 
 
-class Tasks:
+class Tasks(TaskReads):
     """The tasks of one database. `state.tasks` is one of these."""
-
-    def __init__(self, statements: Statements, max_value_bytes: int) -> None:
-        self._statements = statements
-        self._max_value_bytes = max_value_bytes
 
     async def enqueue(
         self,
@@ -82,6 +78,7 @@ class Tasks:
         columns = task_columns(tasks, self._max_value_bytes)
         rows = await self._statements.write_all(queries("tasks")["enqueue"], *columns, conversation)
         await ring(self.db, columns[0])
+        self._tell_enqueued(columns[0])
         return tuple(read_task(row) for row in rows)
 
     async def enqueue_in(
@@ -97,6 +94,7 @@ class Tasks:
         with typed_refusals():
             rows = await tx.fetch(queries("tasks")["enqueue"], *columns, conversation)
         tx.after_commit(lambda: ring(self.db, columns[0]))
+        tx.after_commit(lambda: self._tell_enqueued(columns[0]))
         return tuple(read_task(row) for row in rows)
 
     async def claim(
@@ -118,10 +116,11 @@ class Tasks:
         arguments = (checked_queues(queues), checked_name(worker, "a worker's name"), new_attempt())
         sql, asked_at = queries("tasks")["claim"], system.monotonic()
         rows = await self._statements.write_all(sql, *arguments, checked_lease(lease_s), limit)
-        return tuple(
-            ClaimedTask(read_task(row), self._statements, lease_s, backoff, self._max_value_bytes, asked_at)
-            for row in rows
-        )
+        for row in rows if self._statements.hooks else ():
+            first = (row["claimed_at"] - row["created_at"]).total_seconds() if row["attempts"] == 1 else None
+            tell(self._statements.hooks, TaskClaimed(row["queue"], row["attempts"], first))
+        given = (self._statements, lease_s, backoff, self._max_value_bytes, asked_at)
+        return tuple(ClaimedTask(read_task(row), *given) for row in rows)
 
     def worker(
         self,
@@ -148,35 +147,6 @@ class Tasks:
         ids, tokens = [task.id for task in held], [task.lease_token for task in held]
         row = await self._statements.write(queries("tasks")["renew"], ids, tokens, lease_s)
         return frozenset(row["held"])
-
-    async def next_due_s(self, queues: str | Iterable[str]) -> float | None:
-        """In how many seconds the next task of these queues is due, 0 if one is; None if none is to come."""
-        row = await self._statements.read(queries("tasks")["next_due"], checked_queues(queues))
-        return None if row is None else row["due_s"]
-
-    async def find(self, queue: str, key: str) -> Task | None:
-        """The task of this key, or None; shows every acknowledged write."""
-        row = await self._statements.read(queries("tasks")["find"], queue, key)
-        return None if row is None else read_task(row)
-
-    async def counts(self, queue: str) -> dict[TaskStatus, int]:
-        """How many tasks of the queue have each status."""
-        rows = await self._statements.read_all(queries("tasks")["counts"], queue)
-        return dict.fromkeys(TaskStatus, 0) | {TaskStatus(row["status"]): row["tasks"] for row in rows}
-
-    async def listed(self, queue: str, status: TaskStatus, *, page: int = PAGE) -> AsyncIterator[Task]:
-        """The tasks of the queue that have this status, in the order in which they were enqueued.
-
-        A round trip brings `page` of them.
-        """
-        sql, after = queries("tasks")["page"], 0
-        while True:
-            rows = await self._statements.read_all(sql, queue, status.value, after, page)
-            for row in rows:
-                yield read_task(row)
-            if len(rows) < page:
-                return
-            after = rows[-1]["id"]
 
     async def cancel(self, task_id: int) -> TaskStatus:
         """End a task that is not over, and fence off whoever runs it; returns its status, the end it had if it had one.
@@ -216,15 +186,11 @@ class Tasks:
                 total += deleted
         return total
 
+    def _tell_enqueued(self, queues: Sequence[str]) -> None:
+        for queue, tasks in Counter(queues).items() if self._statements.hooks else ():
+            tell(self._statements.hooks, TasksEnqueued(queue, tasks))
+
     @property
     def db(self) -> Cluster:
         """The client under it."""
         return self._statements.db
-
-
-def checked_queues(queues: str | Iterable[str]) -> list[str]:
-    """The names of queues, each once."""
-    names = [queues] if isinstance(queues, str) else list(queues)
-    if not names:
-        raise ConfigurationError("there must be at least one queue")
-    return sorted({checked_queue(name) for name in names})

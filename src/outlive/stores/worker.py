@@ -168,7 +168,7 @@ class Worker:
         for attempt, each in running.items():
             # One that has begun to write its end meanwhile is not held for that reason: it must not be disturbed.
             if each.task.id not in held and not each.ending:
-                each.lost = True
+                each.lose()
                 attempt.cancel()
 
     def _rung(self, queue: str | None) -> None:

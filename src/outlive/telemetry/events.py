@@ -1,8 +1,10 @@
-"""What can be told of a client at work. Durations are in seconds; none of them holds SQL, an argument or a password."""
+"""What can be told of a client and of tasks at work. Durations are in seconds; none of them holds SQL, an argument, a
+payload or a password."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from outlive.model.lsn import Timeline
 from outlive.model.outcome import Outcome
@@ -84,6 +86,57 @@ class PoolWaited:
     served: bool
 
 
+TaskEnd = Literal["finished", "failed", "dead", "released"]
+"""How an attempt at a task ended: `failed` is tried again, `dead` was the last one, `released` does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class TasksEnqueued:
+    """So many tasks were given to a queue; those that were there under their keys are counted again."""
+
+    queue: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskClaimed:
+    """A worker has a task; `waited_s` is since it was enqueued, a delay included, None if it was tried before."""
+
+    queue: str
+    attempt: int
+    waited_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded:
+    """An attempt at a task ended, `duration_s` after the task was claimed."""
+
+    queue: str
+    end: TaskEnd
+    attempt: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLost:
+    """A worker learnt that its task is another's now, or was cancelled: nothing more of it is applied."""
+
+    queue: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMeasured:
+    """What is in a queue, as `tasks.depths()` found it; `waits_s` is for how long the first one due has waited."""
+
+    queue: str
+    due: int
+    delayed: int
+    running: int
+    dead: int
+    waits_s: float
+
+
 Event = (
     AttemptStarted
     | AttemptFinished
@@ -93,4 +146,9 @@ Event = (
     | DurabilityDegraded
     | DurabilityRestored
     | PoolWaited
+    | TasksEnqueued
+    | TaskClaimed
+    | TaskEnded
+    | TaskLost
+    | QueueMeasured
 )

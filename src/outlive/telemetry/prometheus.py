@@ -19,6 +19,11 @@ from outlive.telemetry.events import (
     PoolWaited,
     PrimaryFound,
     PrimaryLost,
+    QueueMeasured,
+    TaskClaimed,
+    TaskEnded,
+    TaskLost,
+    TasksEnqueued,
     TopologyChanged,
 )
 
@@ -43,9 +48,13 @@ class PrometheusHook:
             "outlive_synchronous", "Whether a synchronous standby confirms the primary's commits", registry=registry
         )
 
+        self._tasks = _TaskMetrics(registry)
+
     def __call__(self, event: Event) -> None:
         """Count the event."""
         match event:
+            case TasksEnqueued() | TaskClaimed() | TaskEnded() | TaskLost() | QueueMeasured():
+                self._tasks.count(event)
             case AttemptStarted():
                 pass
             case AttemptFinished():
@@ -76,3 +85,42 @@ class PrometheusHook:
                 self._primary.labels(str(node.address)).set(0)
         for silence in topology.silent:
             self._up.labels(str(silence.address)).set(0)
+
+
+class _TaskMetrics:
+    """Metrics of queues."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._enqueued = Counter("outlive_tasks_enqueued", "Tasks given to a queue", ["queue"], registry=registry)
+        self._waits = Histogram(
+            "outlive_task_queue_seconds", "From enqueueing to the first claim", ["queue"], registry=registry
+        )
+        self._claimed = Counter("outlive_tasks_claimed", "Tasks claimed, each attempt", ["queue"], registry=registry)
+        self._ends = Histogram(
+            "outlive_task_seconds", "From the claim to the end of the attempt", ["queue", "end"], registry=registry
+        )
+        self._lost = Counter(
+            "outlive_task_leases_lost", "Tasks lost to others or cancelled", ["queue"], registry=registry
+        )
+        self._depth = Gauge("outlive_queue_tasks", "Tasks in a queue", ["queue", "state"], registry=registry)
+        self._waiting = Gauge(
+            "outlive_queue_waits_seconds", "For how long the first task due has waited", ["queue"], registry=registry
+        )
+
+    def count(self, event: TasksEnqueued | TaskClaimed | TaskEnded | TaskLost | QueueMeasured) -> None:
+        """Count the event."""
+        match event:
+            case TasksEnqueued(queue, tasks):
+                self._enqueued.labels(queue).inc(tasks)
+            case TaskClaimed(queue, _, waited_s):
+                self._claimed.labels(queue).inc()
+                if waited_s is not None:
+                    self._waits.labels(queue).observe(waited_s)
+            case TaskEnded(queue, end, _, duration_s):
+                self._ends.labels(queue, end).observe(duration_s)
+            case TaskLost(queue):
+                self._lost.labels(queue).inc()
+            case QueueMeasured(queue, due, delayed, running, dead, waits_s):
+                for state, number in (("due", due), ("delayed", delayed), ("running", running), ("dead", dead)):
+                    self._depth.labels(queue, state).set(number)
+                self._waiting.labels(queue).set(waits_s)

@@ -20,6 +20,10 @@ from outlive.telemetry.events import (
     Event,
     PoolWaited,
     PrimaryLost,
+    TaskClaimed,
+    TaskEnded,
+    TaskLost,
+    TasksEnqueued,
 )
 
 
@@ -47,7 +51,9 @@ def _level(event: Event) -> int:
     match event:
         case AttemptFinished(failed=True) | PrimaryLost() | DurabilityDegraded() | PoolWaited(served=False):
             return _WARNING
-        case AttemptStarted() | AttemptFinished() | PoolWaited():
+        case TaskEnded(end="failed" | "dead") | TaskLost():
+            return _WARNING
+        case AttemptStarted() | AttemptFinished() | PoolWaited() | TasksEnqueued() | TaskClaimed() | TaskEnded():
             return _DEBUG
         case _:
             return _INFO

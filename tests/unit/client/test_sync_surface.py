@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from outlive import Cluster, Transaction
 from outlive.client.coalesce import Writer
+from outlive.stores import ClaimedTask, SyncClaimedTask, SyncTasks, SyncWorker, Tasks, Worker
 from outlive.sync import SyncCluster, SyncTransaction, SyncWriter
 
 ASYNCHRONOUS_ONLY = {"start", "connection"}
@@ -38,3 +39,10 @@ def test_every_call_of_the_client_is_there_without_asyncio() -> None:
 def test_every_call_of_a_transaction_is_there_without_asyncio() -> None:
     """Its steps are the loop's own."""
     assert public(Transaction) - public(SyncTransaction) == INTERNAL
+
+
+def test_every_call_of_the_queues_is_there_without_asyncio() -> None:
+    """The client below is its own; a worker's limits are set where it is made, and a loss is noted by the worker."""
+    assert public(Tasks) - public(SyncTasks) == {"db"}
+    assert public(ClaimedTask) - public(SyncClaimedTask) == {"lose"}
+    assert public(Worker) - public(SyncWorker) == set()

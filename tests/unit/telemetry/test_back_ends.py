@@ -25,6 +25,11 @@ from outlive.telemetry.events import (
     PoolWaited,
     PrimaryFound,
     PrimaryLost,
+    QueueMeasured,
+    TaskClaimed,
+    TaskEnded,
+    TaskLost,
+    TasksEnqueued,
     TopologyChanged,
 )
 from outlive.telemetry.hooks import collect, tell
@@ -134,3 +139,51 @@ def test_a_plain_import_brings_no_optional_package() -> None:
     line = f"import sys, outlive, outlive.sync; print({heavy} & {{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout == "set()\n"
+
+
+TASK_EVENTS: tuple[Event, ...] = (
+    TasksEnqueued("mails", 3),
+    TaskClaimed("mails", 1, 0.25),
+    TaskClaimed("mails", 2, None),
+    TaskEnded("mails", "finished", 1, 0.5),
+    TaskEnded("mails", "dead", 2, 1.0),
+    TaskLost("mails", 1),
+    QueueMeasured("mails", 4, 3, 2, 1, 60.0),
+)
+
+
+def test_tasks_become_metrics() -> None:
+    """By queue: what was enqueued, claimed, ended and lost, how long it waited, and what is there."""
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry)
+    for event in TASK_EVENTS:
+        hook(event)
+    sample, queue = registry.get_sample_value, {"queue": "mails"}
+    assert sample("outlive_tasks_enqueued_total", queue) == 3
+    assert sample("outlive_tasks_claimed_total", queue) == 2
+    assert (sample("outlive_task_queue_seconds_count", queue), sample("outlive_task_queue_seconds_sum", queue)) == (
+        1,
+        0.25,
+    )
+    assert sample("outlive_task_seconds_sum", queue | {"end": "dead"}) == 1.0
+    assert sample("outlive_task_leases_lost_total", queue) == 1
+    depths = {state: sample("outlive_queue_tasks", queue | {"state": state}) for state in ("due", "running", "dead")}
+    assert depths == {"due": 4, "running": 2, "dead": 1}
+    assert sample("outlive_queue_waits_seconds", queue) == 60
+
+
+def test_tasks_become_spans_and_log_entries() -> None:
+    """An attempt is a span, an error where it failed; what failed or was lost is logged as a warning."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with structlog.testing.capture_logs() as entries:
+        for hook in (OpenTelemetryHook(provider), StructlogHook()):
+            for event in TASK_EVENTS:
+                hook(event)
+    spans = exporter.get_finished_spans()
+    assert [(span.name, span.status.status_code) for span in spans] == [
+        ("outlive task", StatusCode.UNSET), ("outlive task", StatusCode.ERROR),
+    ]  # fmt: skip
+    assert dict(spans[0].attributes or {})["messaging.destination.name"] == "mails"
+    assert [entry["event"] for entry in entries if entry["log_level"] == "warning"] == ["task_ended", "task_lost"]

@@ -50,6 +50,33 @@ FROM outlive.tasks AS t WHERE t.queue = $1 AND t.key = $2
 SELECT t.*, (SELECT c.id FROM outlive.conversations AS c WHERE c.key = t.conversation) AS conversation_id
 FROM outlive.tasks AS t WHERE t.queue = $1 AND t.status = $2 AND t.id > $3 ORDER BY t.id LIMIT $4
 
+-- name: get
+-- Reads a task.
+SELECT t.*, (SELECT c.id FROM outlive.conversations AS c WHERE c.key = t.conversation) AS conversation_id
+FROM outlive.tasks AS t WHERE t.id = $1
+
+-- name: filtered
+-- Reads tasks that come after an id, of a queue, a status and a conversation, or any.
+SELECT t.*, (SELECT c.id FROM outlive.conversations AS c WHERE c.key = t.conversation) AS conversation_id
+FROM outlive.tasks AS t
+WHERE ($1::text IS NULL OR t.queue = $1) AND ($2::text IS NULL OR t.status = $2)
+    AND ($3::text IS NULL OR t.conversation = (SELECT c.key FROM outlive.conversations AS c WHERE c.id = $3))
+    AND t.id > $4
+ORDER BY t.id LIMIT $5
+
+-- name: depths
+-- Counts what waits, runs and is dead in a queue, or in each, and says for how long the first one due has waited.
+SELECT queue,
+    count(*) FILTER (WHERE due_at <= clock_timestamp()) AS due,
+    count(*) FILTER (WHERE status = 'queued' AND due_at > clock_timestamp()) AS delayed,
+    count(*) FILTER (WHERE status = 'running' AND due_at > clock_timestamp()) AS running,
+    count(*) FILTER (WHERE status = 'dead') AS dead,
+    coalesce(extract(epoch FROM clock_timestamp() - min(due_at) FILTER (WHERE due_at <= clock_timestamp())), 0)::float8
+        AS waits_s
+FROM outlive.tasks
+WHERE status IN ('queued', 'running', 'dead') AND ($1::text IS NULL OR queue = $1)
+GROUP BY queue ORDER BY queue
+
 -- name: counts
 -- Counts the tasks of a queue by their status.
 SELECT status, count(*) AS tasks FROM outlive.tasks WHERE queue = $1 GROUP BY status
