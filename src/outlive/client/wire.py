@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from outlive.client.alarm import Alarm
+from outlive.client.dialing import dialed
 from outlive.client.dsn import Dsn
 from outlive.client.guards import Guards
 from outlive.client.plan.residue import RESET, Residue, residue
@@ -48,7 +49,7 @@ class Dialer:
         connection = None
         try:
             async with asyncio.timeout(timeout_s):
-                connection = await self._connect(address)
+                connection = await dialed(self._connect(address))
         except BaseException:
             # The time may be over in the very turn in which it was opened.
             if connection is not None:

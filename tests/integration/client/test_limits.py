@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -161,13 +159,3 @@ async def test_nothing_is_left_after_close(servers: Servers) -> None:
 def _held() -> tuple[int, int]:
     """How many tasks and file descriptors this process has."""
     return len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))
-
-
-def test_import_is_light() -> None:
-    """`import outlive` brings none of the libraries of the command line, of HTTP or of an adapter."""
-    program = (
-        "import outlive, sys;"
-        "heavy = {'typer', 'rich', 'httpx', 'pydantic', 'yaml', 'psycopg', 'sqlalchemy'} & set(sys.modules);"
-        "assert not heavy, heavy"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
