@@ -1,9 +1,7 @@
 """Conversations: ours beside the transaction of three statements that a program would write by hand with asyncpg.
 
 Both append a turn of a short message to one of 32 conversations, on the same primary, acknowledged by a standby. Ours
-also checks the lease and that the turn is not there yet. With `--scale` a million conversations of ten turns are
-made on the server, and what was measured with a thousand is measured again: each time beside the same transaction by
-hand, whose tables don't grow with them, so that a slower hour of the machine is slow for both.
+also checks the lease and that the turn is not there yet. `scale_state.py` has what `--scale` measures.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
-from random import Random
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -34,9 +31,6 @@ TASKS = 32
 ROUNDS = 30
 RESUMES = 100
 LONG_TURNS = 1000
-FEW, MANY = 1000, 1_000_000
-TURNS_EACH = 10
-LOADED_AT_ONCE = 20_000
 MESSAGE = {"role": "user", "content": "x" * 200}
 
 TABLES = """
@@ -52,21 +46,8 @@ LOCK = "SELECT turns FROM bench_conversations WHERE id = $1 FOR UPDATE"
 INSERT = "INSERT INTO bench_turns VALUES ($1, $2, $3, $4, $5)"
 UPDATE = "UPDATE bench_conversations SET turns = turns + 1, updated_at = now() WHERE id = $1"
 
-LOAD_CONVERSATIONS = """
-INSERT INTO outlive.conversations (id, turn_count)
-SELECT 'many-' || n, $3 FROM generate_series($1::bigint, $2::bigint) AS n
-"""
-LOAD_TURNS = """
-INSERT INTO outlive.turns (conversation, position, id, role, content)
-SELECT c.key, t.position, 't' || t.position, 'user', $4::text::json
-FROM generate_series($1::bigint, $2::bigint) AS n
-JOIN outlive.conversations AS c ON c.id = 'many-' || n
-CROSS JOIN generate_series(0, $3::bigint - 1) AS t (position)
-ORDER BY c.key, t.position -- as an import writes them
-"""
 
-
-async def measure(dsn: str, options: Options) -> Report:
+async def measure(dsn: str, _options: Options) -> Report:
     """All figures of the subject."""
     report = Report("Conversations", "asyncpg, three statements in a transaction")
     await migrate(dsn)
@@ -77,8 +58,6 @@ async def measure(dsn: str, options: Options) -> Report:
             figures = await compare({OURS: _appends(held), THEIRS: theirs}, THEIRS, tasks=tasks, rounds=ROUNDS)
             report.rows.append(_row(f"appends a second, {tasks} conversations", figures, least))
         report.rows.append(await _resume(conversations))
-        if options.scale:
-            report.rows += await _scale(dsn, conversations, theirs)
     return report
 
 
@@ -134,47 +113,3 @@ async def _took_ms(call: Callable[[], Awaitable[object]]) -> float:
     began = time.perf_counter()
     await call()
     return (time.perf_counter() - began) * 1000
-
-
-async def _scale(dsn: str, conversations: Conversations, theirs: Operation) -> list[Row]:
-    figures = {}
-    for number in (FEW, MANY):
-        await load(dsn, number)
-        figures[number] = await _at(conversations, theirs, number)
-    rows = []
-    for what in ("append", "resume"):
-        few, many = figures[FEW][what], figures[MANY][what]
-        ratio = few.ratio / many.ratio
-        texts = f"{many.per_second:,.0f}/s", f"{few.per_second:,.0f}/s with {FEW:,}"
-        rows.append(Row(f"{what} with {MANY:,} conversations", *texts, ratio, None, None, "<= 1.3", ratio <= 1.3))
-    return rows
-
-
-async def _at(conversations: Conversations, theirs: Operation, number: int) -> dict[str, Figure]:
-    """Appends and resumes of conversations spread over all there are, each beside the transaction by hand."""
-    chance = Random(1)  # noqa: S311 - which ones a bench takes
-    names = [f"many-{chance.randrange(number)}" for _ in range(FEW)]
-    held = [await conversations.open(name, worker="bench") for name in dict.fromkeys(names)]
-
-    async def resume() -> None:
-        await conversations.open(f"many-{chance.randrange(number)}", worker="bench")
-
-    appends = await compare({OURS: _appends(held), THEIRS: theirs}, THEIRS, tasks=TASKS, rounds=ROUNDS)
-    resumes = await compare({OURS: resume, THEIRS: theirs}, THEIRS, tasks=1, rounds=ROUNDS)
-    return {"append": appends[OURS], "resume": resumes[OURS]}
-
-
-async def load(dsn: str, number: int) -> None:
-    """Make conversations on the server until there are so many, and let the planner know."""
-    connection = await asyncpg.connect(dsn, target_session_attrs="read-write")
-    try:
-        await connection.execute("SET synchronous_commit = off")
-        there = await connection.fetchval("SELECT count(*) FROM outlive.conversations WHERE id LIKE 'many-%'")
-        for first in range(there, number, LOADED_AT_ONCE):
-            last = min(first + LOADED_AT_ONCE, number) - 1
-            await connection.execute(LOAD_CONVERSATIONS, first, last, TURNS_EACH)
-            await connection.execute(LOAD_TURNS, first, last, TURNS_EACH, json.dumps(MESSAGE))
-        for table in ("conversations", "turns"):  # as autovacuum does with what has been there for a while
-            await connection.execute(f"VACUUM ANALYZE outlive.{table}")
-    finally:
-        await connection.close()

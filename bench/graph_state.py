@@ -10,6 +10,7 @@ import asyncio
 import random
 import statistics
 import string
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ import asyncpg
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 OURS, THEIRS = "Outlive", "AsyncPostgresSaver"
 MESSAGE_BYTES = 1000
 MESSAGES = 1000
-MANY_MESSAGES = 10_000
 SAMPLE, ROUNDS = 20, 4
 """How many calls a figure is the median of, and in how many blocks; of turns there are twice as many."""
 SETTLE_TRIES = 200
@@ -66,6 +67,10 @@ def _model(state: State) -> dict[str, Any]:  # noqa: ARG001 - the name is part o
     return {"messages": [AIMessage(_said())]}
 
 
+def _builder() -> StateGraph[State]:
+    return StateGraph(State).add_node("model", _model).add_edge(START, "model")
+
+
 @asynccontextmanager
 async def savers(dsn: str) -> AsyncIterator[dict[str, BaseCheckpointSaver[Any]]]:
     """Both savers, their tables made."""
@@ -90,11 +95,12 @@ async def measure(dsn: str, options: Options) -> Report:
             early = await growth.fresh()
             await growth.go(MESSAGES)
             report.rows += growth.rows(early, await growth.blocks())
-            report.panels += growth.panels()
+            report.rows += await _floor()
             report.rows += await _loads(both, growth.config)
             report.rows.append(await _puts(both))
-            if options.scale:
-                report.rows.append(await growth.go_on(MANY_MESSAGES))
+            if options.messages > MESSAGES:
+                report.rows += await growth.go_on(options.messages)
+            report.panels += growth.panels()
     finally:
         await connection.close()
     return report
@@ -106,8 +112,7 @@ class _Growth:
     def __init__(self, connection: asyncpg.Connection, savers: dict[str, BaseCheckpointSaver[Any]]) -> None:
         self.config: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
         self._connection = connection
-        builder = StateGraph(State).add_node("model", _model).add_edge(START, "model")
-        self._graphs: dict[str, Any] = {name: builder.compile(checkpointer=saver) for name, saver in savers.items()}
+        self._graphs: dict[str, Any] = {name: _builder().compile(checkpointer=saver) for name, saver in savers.items()}
         self._ms: dict[str, list[float]] = {name: [] for name in savers}
         self._bytes: dict[str, list[tuple[float, float]]] = {name: [] for name in savers}
 
@@ -123,16 +128,26 @@ class _Growth:
                 for name in self._graphs:
                     self._bytes[name].append((2 * turn, await self._size(name) - empty[name]))
 
-    async def go_on(self, messages: int) -> Row:
-        """Add turns to ours alone: ten times the messages, and what is stored grows as they do."""
-        began, (before, size) = len(self._ms[OURS]), self._bytes[OURS][-1]
-        empty = await self._size(OURS) - size
-        for _ in range(began, messages // 2):
-            self._ms[OURS].append(await self._turn(OURS, self.config))
-        grown = await self._size(OURS) - empty
-        ratio = (grown / messages) / (size / before)
-        what = f"bytes a message at {messages:,} messages, to those at {MESSAGES:,}"
-        return Row(what, f"{grown / messages:,.0f} B", "", ratio, None, None, "<= 1.1", ratio <= 1.1)
+    async def go_on(self, messages: int) -> list[Row]:
+        """A thread of ours alone, to many more messages: what is stored grows as they do."""
+        config: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
+        empty, times, sizes = await self._size(OURS), list[float](), dict[int, float]()
+        for turn in range(1, messages // 2 + 1):
+            times.append(await self._turn(OURS, config))
+            if turn % 25 == 0:
+                sizes[2 * turn] = await self._size(OURS) - empty
+            if turn % 500 == 0:
+                print(f"{2 * turn:,} of {messages:,} messages", file=sys.stderr)
+        self._ms[OURS], self._bytes[OURS] = times, list(sizes.items())
+        factor, at = messages / MESSAGES, MESSAGES // 2
+        ratio = sizes[messages] / (factor * sizes[MESSAGES])
+        late, early = times[-2 * SAMPLE :], times[at - 2 * SAMPLE : at]
+        within = statistics.median(late) / statistics.median(early)
+        return [
+            Row(f"stored at {messages:,} messages, to {factor:g} times that at {MESSAGES:,}, ours",
+                _mb(sizes[messages]), _mb(factor * sizes[MESSAGES]), ratio, None, None, "<= 1.1", ratio <= 1.1),
+            Row(f"a turn at {messages:,} messages to one at {MESSAGES:,}, ours", _ms(late), _ms(early), within),
+        ]  # fmt: skip
 
     async def _turn(self, name: str, config: RunnableConfig) -> float:
         began = time.perf_counter()
@@ -196,8 +211,33 @@ class _Growth:
         megabytes = {name: [(at, size / 1e6) for at, size in points] for name, points in self._bytes.items()}
         return [
             Panel("stored", "messages", "MB, logarithmic", megabytes, logarithmic=True),
-            Panel("a turn", "messages", "milliseconds", smooth),
+            Panel("a turn", "messages", "milliseconds, logarithmic", smooth, logarithmic=True),
         ]
+
+
+async def _floor() -> list[Row]:
+    """What the graph itself takes: with no saver, all messages given to it; and with the one that keeps in memory."""
+    rows = []
+    for name, saver in (("no saver", None), ("InMemorySaver", InMemorySaver())):
+        graph: Any = _builder().compile(checkpointer=saver)
+        times = {
+            length: [await _alone(graph, length, saver is None) for _ in range(SAMPLE)] for length in (10, MESSAGES)
+        }
+        many, few = times[MESSAGES], times[10]
+        within = statistics.median(many) / statistics.median(few)
+        rows.append(Row(f"a turn at {MESSAGES:,} to one at 10, with {name}", _ms(many), _ms(few), within))
+    return rows
+
+
+async def _alone(graph: Any, length: int, is_given: bool) -> float:
+    """The milliseconds of a turn after which there are so many messages."""
+    config: RunnableConfig = {"configurable": {"thread_id": str(uuid4())}}
+    earlier = [HumanMessage(_said(), id=str(uuid4())) for _ in range(length - 2)]
+    if not is_given:
+        await graph.aupdate_state(config, {"messages": earlier}, as_node="model")
+    began = time.perf_counter()
+    await graph.ainvoke({"messages": [*(earlier if is_given else []), HumanMessage(_said())]}, config)
+    return (time.perf_counter() - began) * 1000
 
 
 async def _loads(savers: dict[str, BaseCheckpointSaver[Any]], config: RunnableConfig) -> list[Row]:

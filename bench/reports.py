@@ -21,10 +21,16 @@ class Row:
     ours: str
     theirs: str
     ratio: float | None
-    low: float | None
-    high: float | None
-    target: str
-    reached: bool
+    low: float | None = None
+    high: float | None = None
+    target: str = ""
+    reached: bool | None = None
+    """None where nothing was to be reached."""
+
+    @property
+    def verdict(self) -> str:
+        """Whether it was reached, in a word."""
+        return {True: "yes", False: "no", None: ""}[self.reached]
 
     @property
     def spread(self) -> str:
@@ -53,22 +59,24 @@ class Report:
     against: str
     rows: list[Row] = field(default_factory=list)
     panels: list[Panel] = field(default_factory=list)
+    ours: str = "Outlive"
 
 
 def show(report: Report) -> str:
     """A table a person reads."""
-    lines = [f"{report.subject}, against {report.against}: of a ratio, more is better"]
-    for row in report.rows:
-        verdict = "reached" if row.reached else "NOT REACHED"
-        lines.append(f"  {row.what:52} {row.ours:>12} {row.theirs:>12}  {row.spread:22} {row.target}: {verdict}")
+    lines = [f"{report.subject}: {report.ours} against {report.against}"]
+    lines += [
+        f"  {row.what:62} {row.ours:>12} {row.theirs:>12}  {row.spread:22} {row.target:8} {row.verdict}"
+        for row in report.rows
+    ]
     return "\n".join(lines)
 
 
 def table(report: Report) -> str:
     """The same for a page."""
-    lines = [f"| | Outlive | {report.against} | ratio | to reach | reached |", "|---|---|---|---|---|---|"]
+    lines = [f"| | {report.ours} | {report.against} | ratio | to reach | reached |", "|---|---|---|---|---|---|"]
     lines += [
-        f"| {row.what} | {row.ours} | {row.theirs} | {row.spread} | {row.target} | {'yes' if row.reached else 'no'} |"
+        f"| {row.what} | {row.ours} | {row.theirs} | {row.spread} | {row.target} | {row.verdict} |"
         for row in report.rows
     ]
     return "\n".join(lines) + "\n"

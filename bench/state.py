@@ -19,18 +19,20 @@ from pathlib import Path
 
 import conversation_state
 import graph_state
+import scale_state
 from outlive.testing import LocalCluster
 from reports import Report, draw, show, table
 
 DOCS = Path(__file__).parents[1] / "docs/explanation"
 PAGE = DOCS / "state.md"
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is measured: `scale` asks for the sizes that take minutes."""
+    """How much is measured: to how many messages our own thread grows on, if it does."""
 
-    scale: bool = False
+    messages: int = 0
 
 
 SUBJECTS: dict[str, Callable[[str, Options], Awaitable[Report]]] = {
@@ -55,8 +57,11 @@ async def _main(arguments: argparse.Namespace) -> None:
         try:
             dsn = await cluster.start(lambda line: print(line, file=sys.stderr))
             for name in arguments.subject:
-                reports[name] = await SUBJECTS[name](dsn, Options(arguments.scale))
+                reports[name] = await SUBJECTS[name](dsn, Options(arguments.messages))
                 print(show(reports[name]))
+            if arguments.scale:
+                reports["scale"] = await scale_state.measure(cluster, dsn, arguments.scale)
+                print(show(reports["scale"]))
         finally:
             await cluster.stop()
     if arguments.json:
@@ -68,8 +73,15 @@ async def _main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subject", nargs="+", choices=SUBJECTS, default=list(SUBJECTS), help="what to measure")
-    parser.add_argument("--scale", action="store_true", help="the large sizes too: minutes")
+    parser.add_argument("--subject", nargs="*", choices=SUBJECTS, default=list(SUBJECTS), help="what to measure")
+    parser.add_argument("--messages", type=int, default=0, help="grow our own thread of the graph on to so many")
+    parser.add_argument(
+        "--scale",
+        type=int,
+        nargs="?",
+        const=MILLION,
+        help="so many conversations beside a thousand, a million if not said",
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--docs", action="store_true", help="write tables and pictures into the documentation")
     asyncio.run(_main(parser.parse_args()))
