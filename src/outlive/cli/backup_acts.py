@@ -21,7 +21,6 @@ from outlive.cli import backup_view as view
 from outlive.cli.storage import Place
 from outlive.cli.terminal import say
 from outlive.errors import ConfigurationError
-from outlive.policy.load import load
 from outlive.postgres import programs
 from outlive.postgres.access import Access
 
@@ -46,6 +45,9 @@ def of_policy(policy: Path | None, kind: Kind) -> Said:
     """
     if policy is None:
         return Said()
+    # Imported here: what reads a policy takes its time, and most commands are given none.
+    from outlive.policy.load import load
+
     backups = load(policy).backup_policy
     full, logical = backups.full_backup, backups.logical
     own = {Kind.FULL: full, Kind.INCREMENTAL: backups.incremental, Kind.LOGICAL: logical}[kind] or full

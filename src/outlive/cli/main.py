@@ -11,7 +11,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command; where a package of an extra is missing, say which instead of a traceback."""
     try:
-        import_module("outlive.cli.app").app()
+        import_module("outlive.cli.tree").tree(sys.argv[1] if len(sys.argv) > 1 else None)()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("outlive"):
             raise

@@ -18,13 +18,12 @@ from outlive.backup.codec import Codec
 from outlive.backup.keys import KEY_FILE, Keyring, load_keyring
 from outlive.cli.storage_options import STORAGE, STORAGE_OPTIONS
 from outlive.client import dsn as dsns
-from outlive.cluster import database as database_of_cluster
+from outlive.cluster import reach
 from outlive.cluster.directory import ClusterDirectory
 from outlive.errors import ConfigurationError
 from outlive.object_storage.opening import open_store
 from outlive.object_storage.options import StoreOptions, read_options
 from outlive.object_storage.store import ObjectStore
-from outlive.policy.load import load
 from outlive.postgres.access import Access, Login
 
 
@@ -103,7 +102,7 @@ def access(dsn: str | None, directory: Path, database: str | None = None) -> Acc
         ConfigurationError: there is neither.
     """
     if dsn is None and ClusterDirectory(directory).exists():
-        return database_of_cluster.access(*ClusterDirectory(directory).load(), database)
+        return reach.access(*ClusterDirectory(directory).load(), database)
     parsed = dsns.resolve(dsn)
     login = Login(parsed.user, parsed.password)
     return Access(parsed.hosts, login, login, database or parsed.database or "postgres", parsed.parameters)
@@ -121,6 +120,9 @@ def _of_policy(file: Path | None) -> _Archive | None:
     """What the policy says; its files are relative to its own place."""
     if file is None:
         return None
+    # Imported here: what reads a policy takes its time, and most commands are given none.
+    from outlive.policy.load import load
+
     said = load(file).backup_policy
     key_file = said.encryption.key_file if said.encryption else None
     options, key = (str(file.parent / each) if each else None for each in (said.storage_options, key_file))

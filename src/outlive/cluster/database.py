@@ -1,18 +1,14 @@
-"""The application's role and database, made once the cluster has a primary; and how a client reaches them."""
+"""The application's role and database, made once the cluster has a primary."""
 
 from __future__ import annotations
-
-from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
 
-from outlive.cluster.plan.patroni_config import REPLICATION, SUPERUSER
+from outlive.cluster.plan.patroni_config import SUPERUSER
 from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.errors import ControlPlaneError
 from outlive.model.lsn import Lsn
-from outlive.model.topology import Address
-from outlive.postgres.access import Access, Login
 
 CONNECT_LIMIT_S = 10
 
@@ -34,33 +30,6 @@ def ensure(spec: ClusterSpec, secrets: Secrets) -> Lsn | None:
             return Lsn.parse(row[0]) if row else None
     except psycopg.Error as error:
         raise ControlPlaneError(f"the application's database could not be made: {error}") from error
-
-
-def dsn(spec: ClusterSpec, secrets: Secrets) -> str:
-    """The DSN of the application's user, every data node in it; any driver finds the primary with it.
-
-    On the loopback interface no server speaks TLS, so no driver need ask for it.
-    """
-    hosts = ",".join(f"{node.host}:{node.ports.postgres}" for node in spec.data_nodes)
-    login, name = f"{quote(spec.app_user)}:{quote(secrets.app)}", quote(spec.database)
-    return f"postgresql://{login}@{hosts}/{name}?target_session_attrs=primary&sslmode=disable"
-
-
-def access(spec: ClusterSpec, secrets: Secrets, database: str | None = None) -> Access:
-    """How the cluster's own superuser and its replication reach every data node."""
-    addresses = tuple(Address(node.host, node.ports.postgres) for node in spec.data_nodes if node.ports.postgres)
-    login, replication = Login(SUPERUSER, secrets.superuser), Login(REPLICATION, secrets.replication)
-    return Access(addresses, login, replication, database or spec.database)
-
-
-def pgpass(spec: ClusterSpec, secrets: Secrets) -> str:
-    """The same passwords for libpq's programs. Source: PostgreSQL documentation, "The Password File"."""
-    users = ((spec.app_user, secrets.app), (SUPERUSER, secrets.superuser))
-    return "".join(
-        f"{node.host}:{node.ports.postgres}:*:{user}:{password}\n"
-        for node in spec.data_nodes
-        for user, password in users
-    )
 
 
 def _superuser(spec: ClusterSpec, secrets: Secrets) -> str:

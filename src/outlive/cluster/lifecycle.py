@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outlive import system
-from outlive.cluster import archiving, database, limits, making, observation, starting, stopping
+from outlive.cluster import archiving, database, limits, making, observation, reach, starting, stopping
 from outlive.cluster.archiving import ArchiveWish
 from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory, write_private
@@ -164,10 +164,10 @@ async def _hurry(spec: ClusterSpec, secrets: Secrets, facts: ClusterFacts, lacki
 
 
 def _publish(directory: ClusterDirectory, spec: ClusterSpec, secrets: Secrets) -> str:
-    dsn = database.dsn(spec, secrets)
+    dsn = reach.dsn(spec, secrets)
     write_private(directory.dsn_file, f"{dsn}\n".encode())
     directory.made.touch(mode=0o600)
-    write_private(directory.pgpass, database.pgpass(spec, secrets).encode())
+    write_private(directory.pgpass, reach.pgpass(spec, secrets).encode())
     return dsn
 
 

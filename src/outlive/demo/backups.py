@@ -21,8 +21,8 @@ from outlive.backup.restoring.conversation import Lost, bring_back, moment
 from outlive.backup.taking.create import create
 from outlive.backup.taking.request import Request
 from outlive.client.cluster import Cluster
-from outlive.cluster.database import access
 from outlive.cluster.directory import ClusterDirectory
+from outlive.cluster.reach import access
 from outlive.errors import BackupError
 from outlive.model.lsn import Timeline
 from outlive.object_storage.opening import open_store

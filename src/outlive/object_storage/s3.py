@@ -6,10 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from urllib.parse import quote
 from xml.etree import ElementTree as Xml
-
-import httpx
 
 from outlive import system
 from outlive.errors import AccessRefusedError, ObjectStorageError
@@ -53,6 +52,9 @@ class S3Calls:
         Raises:
             ObjectStorageError: no answer came.
         """
+        # Imported here: most commands never ask, and it takes a tenth of a second.
+        import httpx
+
         url, query = f"{self.bucket_url}/{quote(key)}" if key else self.bucket_url, query or {}
         signed = signed_headers(
             method, url, query, body, headers or {}, self.credentials, self.region, system.now_utc()
@@ -98,7 +100,7 @@ class S3Housekeeping:
     async def abandon(self, upload: UnfinishedUpload) -> None:
         """End one; one that is gone is as good as ended."""
         answer = await self.calls.ask("DELETE", self._prefix + upload.key, {"uploadId": upload.upload_id})
-        if not answer.done and answer.status != httpx.codes.NOT_FOUND:
+        if not answer.done and answer.status != HTTPStatus.NOT_FOUND:
             raise _refusal(answer, self.calls.bucket_url)
 
     def _upload(self, entry: Xml.Element) -> UnfinishedUpload:
@@ -145,6 +147,6 @@ def parsed(answer: Answer, where: str) -> Xml.Element:
 
 
 def _refusal(answer: Answer, where: str) -> ObjectStorageError:
-    if answer.status in (httpx.codes.FORBIDDEN, httpx.codes.UNAUTHORIZED):
+    if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED):
         return AccessRefusedError(f"{where}: the store refuses: it answered {answer.status}")
     return ObjectStorageError(f"{where}: it answered {answer.status}")
