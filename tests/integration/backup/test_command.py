@@ -17,6 +17,11 @@ from outlive.errors import BackupError
 from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
 
+POLICY = """
+backup_policy:
+  full_backup: {schedule: "0 2 * * *", storage: "s3://elsewhere", from: primary, retention_days: 1, retention_count: 1}
+"""
+
 
 @pytest.fixture(scope="session")
 def release() -> Path:
@@ -41,17 +46,19 @@ async def test_interrupted_by_a_signal_it_cleans_up(shell: Shell) -> None:
         assert [facts.key async for facts in shell.store.list()] == ["repository.json"]
 
 
-def test_a_backup_is_taken_listed_shown_checked_kept_and_pruned(shell: Shell) -> None:
-    """By the commands alone, in JSON and for people."""
-    taken, err = (command := shell.create("--json")).communicate(timeout=LIMIT_S)
-    assert command.returncode == 0, err
-    backup = json.loads(taken)["id"]
+def test_a_backup_is_taken_listed_shown_checked_kept_and_pruned(shell: Shell, tmp_path: Path) -> None:
+    """By the commands alone, in JSON and for people; read as the policy says, and kept for so long."""
+    policy = tmp_path / "outlive.yaml"
+    policy.write_text(POLICY)
+    taken = json.loads(shell.finish(shell.create("--json", "--policy", str(policy))))
+    backup = taken["id"]
+    assert taken["from_role"] == "primary"
     assert [each["id"] for each in json.loads(shell.run("list", "--json"))["backups"]] == [backup]
     assert backup in shell.run("list")
     assert "never restored yet" in shell.run("show")
     assert json.loads(shell.run("check", "--deep", "--json"))["whole"] is True
     assert backup in shell.run("keep", "audit", "--reason", "a case")
-    pruned = json.loads(shell.run("prune", "--dry-run", "--count", "1", "--json"))
+    pruned = json.loads(shell.run("prune", "--dry-run", "--policy", str(policy), "--json"))
     assert (pruned["goes"], pruned["removed"]) == ([], False)
     assert "released" in shell.run("keep", "audit", "--release")
     shell.run("show", "20200101T000000Z-full", status=2)
