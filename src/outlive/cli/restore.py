@@ -80,7 +80,7 @@ def restore(
     restored = await_or_exit(
         interruptible(restore_acts.restore(where, wish, target, named, postgres_bin, verify=verify))
     )
-    port = await_or_exit(restore_acts.serve(target, postgres_bin)) if start else None
+    port = await_or_exit(restore_acts.serve(restored, postgres_bin)) if start else None
     _tell(restored, {"port": port} if port else {}, json=json)
 
 

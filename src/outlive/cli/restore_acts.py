@@ -52,10 +52,10 @@ async def restore(
         )
 
 
-async def serve(data: Path, postgres_bin: Path | None) -> int:
+async def serve(restored: Restored, postgres_bin: Path | None) -> int:
     """Start the server there on a free port; the port."""
     port = ports.find(1)[0]
-    await serving.serve(data, programs.directory(postgres_bin), port)
+    await serving.serve(restored.into, programs.directory(postgres_bin), port, restored.owner)
     return port
 
 

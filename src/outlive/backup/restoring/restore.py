@@ -17,18 +17,20 @@ from outlive.backup.restoring.server import PrivateServer
 from outlive.backup.restoring.workspace import check, claim
 from outlive.errors import BackupError, ConfigurationError, OutliveError, RecoveryTargetError, WalGapError
 from outlive.postgres import identity, programs
+from outlive.postgres.plan.identity import Identity
 
 BeforeHandingOver = Callable[[PrivateServer], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came into being in `into`: by which plan, where recovery ended, and what took how long."""
+    """What came into being in `into`: by which plan, where recovery ended, what took how long, and whose it is."""
 
     into: Path
     plan: RecoveryPlan
     arrival: Arrival
     phases: Phases
+    owner: Identity
 
 
 async def nothing(_server: PrivateServer) -> None:
@@ -63,7 +65,7 @@ async def restore(
         async with recovered(material, plan, workspace, tools, phases) as result:
             await prepare(result.server)
             await finish(workspace, result.server, material.store.url)
-            return Restored(into, plan, result.arrival, phases)
+            return Restored(into, plan, result.arrival, phases, who)
 
 
 def decided(material: Material, wish: Wish) -> RecoveryPlan:

@@ -19,14 +19,17 @@ _POLL_S = 0.05
 _APART = ("archive_mode=off", "primary_conninfo=", "primary_slot_name=", "synchronous_standby_names=", "ssl=off")
 
 
-async def serve(data: Path, programs: Path, port: int) -> None:
+async def serve(data: Path, programs: Path, port: int, owner: Identity | None = None) -> None:
     """Start the server on `port` of this machine's loopback and wait until it takes connections; it stays.
+
+    `owner` is whose the data is, where the caller knows: to find out takes a second or so.
 
     Raises:
         BackupError: it did not start, with its last words.
     """
-    who = await asyncio.to_thread(identity.decide, data, str(programs))
-    process, log = _start(data, programs, port, who)
+    if owner is None:
+        owner = await asyncio.to_thread(identity.decide, data, str(programs))
+    process, log = _start(data, programs, port, owner)
     until = system.monotonic() + READY_LIMIT_S
     while postmaster.status(data) != postmaster.READY:
         if process.poll() is not None or system.monotonic() > until:

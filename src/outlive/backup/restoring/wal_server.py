@@ -19,6 +19,7 @@ from outlive.model.wal import WalSegment, is_segment
 
 AHEAD_LIMIT = 4
 """Segments fetched before they are asked for; each is 16 MiB in memory."""
+PIECE_BYTES = 256 * 1024
 Read = Callable[[str], Awaitable[bytes]]
 """The content of a file of WAL by its name. Raises ObjectNotFoundError."""
 
@@ -56,26 +57,29 @@ class WalServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             name = (await reader.readline()).decode().strip()
-            writer.write(await self._say(name))
-            await writer.drain()
+            head, content = await self._say(name)
+            writer.write(head)
+            for start in range(0, len(content), PIECE_BYTES):  # written as a whole, it would lie in memory twice
+                writer.write(content[start : start + PIECE_BYTES])
+                await writer.drain()
         except OSError:
             return  # the server in recovery went away
         finally:
             writer.close()
 
-    async def _say(self, name: str) -> bytes:
+    async def _say(self, name: str) -> tuple[bytes, memoryview]:
         try:
             content = await self._get(name)
         except ObjectNotFoundError:
             if name not in self._expected:
-                return b"absent\n"
+                return b"absent\n", memoryview(b"")
             self.error = WalGapError(f"WAL segment {name} was in the store when the restore began, and is gone")
         except OutliveError as error:
             self.error = error
         else:
             self.served += 1
-            return f"size {len(content)}\n".encode() + content
-        return f"error {self.error}".replace("\n", " ").encode() + b"\n"
+            return f"size {len(content)}\n".encode(), memoryview(content)
+        return f"error {self.error}".replace("\n", " ").encode() + b"\n", memoryview(b"")
 
     async def _get(self, name: str) -> bytes:
         place = self._expected.get(name)
