@@ -67,9 +67,10 @@ bench-wal: venv  ## WAL archiving beside pgBackRest and Barman, and how late the
 	@$(BIN)/python bench/wal.py $(ARGS)
 
 .PHONY: bench-backup
-bench-backup: venv  ## Backups beside what else takes them, in one run; ARGS="--megabytes 1024 --rounds 3"
+bench-backup: venv  ## Backups, then restores, beside what else does them; ARGS="--megabytes 1024 --rounds 3"
 	@$(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python bench/backup.py $(ARGS)
+	@$(BIN)/python bench/restore.py $(ARGS)
 
 .PHONY: bench-restore
 bench-restore: venv  ## Restores to a running, verified server beside Barman's way; ARGS="--megabytes 1024 --rounds 2"
@@ -91,4 +92,4 @@ clean:  ## Remove what was built, the virtual environment too; a cluster's data 
 help:  ## This
 	@awk 'BEGIN { FS = ":.*  ## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*  ## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*  ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
