@@ -1,18 +1,12 @@
-"""A writer that only appends, and lets rows that come together go together.
+"""A writer that only appends, and lets rows that come together go together: see `grouping`.
 
-A row that comes while nothing is under way is sent at once. While two groups are under way, rows wait; whatever has
-gathered when one of them ends is the next group. So a lone caller waits for nobody, and many share a commit. A group
-is one transaction. If the server refuses one for what is in it, nothing of it is applied, and it is sent again by
-halves: a bad row fails alone, in its own caller.
+A group is one transaction. A row that was sent and has no answer at its deadline is told so, and the group goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections import deque
 from collections.abc import Mapping, Sequence
-from contextvars import Context
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from types import TracebackType
@@ -23,15 +17,15 @@ from outlive.client.alarm import Alarm
 from outlive.client.attempt import Terms
 from outlive.client.attempts import Attempts
 from outlive.client.claims import new_key
+from outlive.client.grouping import Groups, fail
 from outlive.client.nodes import Nodes
 from outlive.client.plan.keys import Key
 from outlive.client.receipts import gathered
-from outlive.errors import CommitUnknownError, ConfigurationError, OutliveError, PoolTimeoutError
+from outlive.errors import CommitUnknownError, ConfigurationError, PoolTimeoutError
 from outlive.model.deadline import Deadline
 from outlive.model.durability import Receipt
 from outlive.system import monotonic
 
-GROUPS_IN_FLIGHT = 2
 MAX_GROUP_ROWS = 1000
 MAX_WAITING_ROWS = 10_000
 CLOSE_TIMEOUT_S = 60.0
@@ -125,11 +119,9 @@ class Writer:
         self._exactly_once = exactly_once
         self._timeout_s = timeout_s
         self._room = asyncio.Semaphore(MAX_WAITING_ROWS)
-        self._waiting: deque[_Row] = deque()
-        self._groups: set[asyncio.Task[None]] = set()
+        self._groups: Groups[_Row] = Groups(self._gathered, self._send)
         self._alarm = Alarm(self._overdue)
         self._taken: set[_Row] = set()
-        self._is_gathering = False
         self._closed = False
 
     async def append(self, *values: object, timeout: float | None = None) -> Receipt:
@@ -165,10 +157,10 @@ class Writer:
             raise PoolTimeoutError(f"{MAX_WAITING_ROWS} rows were waiting until the deadline") from None
 
     async def _outcome(self, row: _Row) -> Receipt:
-        self._waiting.append(row)
+        self._groups.waiting.append(row)
         self._taken.add(row)
         self._alarm.no_later(row.deadline.at)
-        self._pump()
+        self._groups.pump()
         try:
             return await row.done
         finally:
@@ -188,56 +180,18 @@ class Writer:
         if left:
             self._alarm.set(min(left))
 
-    def _pump(self) -> None:
-        """Begin a group; it gathers at the loop's next turn, so that what else is appended in this one goes along."""
-        if self._waiting and not self._is_gathering and len(self._groups) < GROUPS_IN_FLIGHT:
-            self._is_gathering = True
-            # Nothing of the caller's surroundings goes along: the group is everybody's.
-            task = asyncio.get_running_loop().create_task(self._go(), context=Context())
-            self._groups.add(task)
-            task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._groups.discard(task)
-        self._pump()
-
-    async def _go(self) -> None:
-        self._is_gathering = False
-        if group := self._gathered():
-            self._pump()
-            await self._write(group)
-
     def _gathered(self) -> list[_Row]:
         """The rows that wait and are still wanted, up to the most that one group has."""
-        group: list[_Row] = []
-        while self._waiting and len(group) < MAX_GROUP_ROWS:
-            row = self._waiting.popleft()
+        waits, group = self._groups.waiting, list[_Row]()
+        while waits and len(group) < MAX_GROUP_ROWS:
+            row = waits.popleft()
             if not row.done.done():
                 row.sent = True
                 group.append(row)
+        self._groups.pump()
         return group
 
-    async def _write(self, group: Sequence[_Row]) -> None:
-        """Write a group, or its halves, until each row has its answer."""
-        try:
-            receipt = await self._send(group)
-        except OutliveError as error:
-            _fail(group, error)
-        except Exception as error:
-            if len(group) == 1:
-                _fail(group, error)
-                return
-            for half in (group[: len(group) // 2], group[len(group) // 2 :]):
-                await self._write(half)
-        except BaseException as error:
-            _fail(group, CommitUnknownError("the writer was cancelled"))
-            raise error from None
-        else:
-            for row in group:
-                if not row.done.done():
-                    row.done.set_result(receipt)
-
-    async def _send(self, group: Sequence[_Row]) -> Receipt:
+    async def _send(self, group: Sequence[_Row]) -> Sequence[Receipt]:
         now = monotonic()
         remaining_s = max(row.deadline.remaining_s(now) for row in group)
         terms = self._terms
@@ -248,7 +202,8 @@ class Writer:
         fenced = None
         if len(statements) == 1:
             fenced = partial(_fenced, self._target, alone=len(group) == 1)
-        return await batch.batch(self._nodes, terms, attempts, statements, fenced)
+        receipt = await batch.batch(self._nodes, terms, attempts, statements, fenced)
+        return [receipt] * len(group)
 
     async def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """Take no more rows, and wait until those that were taken have their answers; may be called twice.
@@ -257,13 +212,14 @@ class Writer:
         """
         self._closed = True
         deadline = Deadline.after(options.positive("timeout", timeout), monotonic())
-        while (self._groups or self._waiting) and not deadline.expired(monotonic()):
-            self._pump()
-            await asyncio.wait(self._groups, timeout=deadline.remaining_s(monotonic()))
+        groups = self._groups
+        while (groups.under_way or groups.waiting) and not deadline.expired(monotonic()):
+            groups.pump()
+            await asyncio.wait(groups.under_way, timeout=deadline.remaining_s(monotonic()))
         self._alarm.stop()
-        _fail(self._waiting, PoolTimeoutError("the writer was closed before the row was sent"))
-        self._waiting.clear()
-        for task in self._groups:
+        fail(groups.waiting, PoolTimeoutError("the writer was closed before the row was sent"))
+        groups.waiting.clear()
+        for task in groups.under_way:
             task.cancel()
 
     async def __aenter__(self) -> Self:
@@ -273,12 +229,3 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _fail(rows: Sequence[_Row] | deque[_Row], error: Exception) -> None:
-    """Give each row an error of its own: one raised in several tasks would gather all their traces."""
-    for row in rows:
-        if not row.done.done():
-            own = copy.copy(error)
-            own.__cause__ = error.__cause__
-            row.done.set_exception(own)

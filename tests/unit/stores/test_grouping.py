@@ -65,12 +65,12 @@ async def test_a_refusal_is_its_caller_s_own() -> None:
 
 
 async def test_what_spoils_a_group_is_found() -> None:
-    """The calls are sent again one by one; the bad one fails alone."""
+    """The calls are sent again by halves; the bad one fails alone."""
     sender = Sender()
     first, second, third = await settled([("a", "x", 1), ("b", "bad", 1), ("c", "y", 1)], sender)
     assert (first, third) == ("X", "Y")
     assert isinstance(second, ValueError)
-    assert sender.groups == [["x", "bad", "y"], ["x"], ["bad"], ["y"]]
+    assert sender.groups == [["x", "bad", "y"], ["x"], ["bad", "y"], ["bad"], ["y"]]
 
 
 async def test_a_lost_answer_is_everybody_s_and_is_not_sent_again() -> None:
