@@ -20,6 +20,7 @@ import asyncpg
 from outlive import system
 from outlive.backup.archiver_files import ArchiverConfig
 from outlive.backup.archiver_log import ArchiverLog
+from outlive.backup.catching_up import CatchingUp
 from outlive.backup.deposit import Deposit
 from outlive.backup.flight import Flight
 from outlive.backup.plan.archived import Piece, segment_key
@@ -41,7 +42,8 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, as
 """What the driver raises when its server dies: the last one where that is between two of its own states."""
 _ASK = """
 SELECT pg_is_in_recovery(),
-       CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END,
+       CASE WHEN pg_is_in_recovery() THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text
+            ELSE pg_current_wal_flush_lsn()::text END,
        CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_flush_lsn()) END
 """
 
@@ -63,6 +65,7 @@ class Streamer:
     ) -> None:
         self._config, self._files, self._deposit, self._pusher, self._log = config, files, deposit, pusher, log
         self._flight = Flight(tasks, log.streamed)
+        self._catching_up = CatchingUp(files, deposit, log, tasks)
         self._cadence = Cadence.within(config.objective_s)
         self._pace = Pace.start(self._cadence, system.monotonic())
         self._timeline: Timeline | None = None
@@ -100,6 +103,8 @@ class Streamer:
         if in_recovery:
             self._timeline = None
             self._log.role("standby", None)
+            if flushed is not None:
+                self._catching_up.look(Lsn.parse(flushed))
             return STANDBY_POLL_S
         if self._flight.failure is not None:
             return self._begin_again(self._flight.failure)

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from outlive.backup.plan.wal_page import HEADER_BYTES, FirstPage, Foreign, judge, read_first_page
 from outlive.errors import BackupError
-from outlive.model.wal import DEFAULT_SEGMENT_BYTES, WalSegment, is_backup_history, is_history, is_partial, is_segment
+from outlive.model.lsn import Timeline
+from outlive.model.wal import (
+    DEFAULT_SEGMENT_BYTES,
+    TimelineSwitch,
+    WalSegment,
+    is_backup_history,
+    is_history,
+    is_partial,
+    is_segment,
+    parse_history,
+)
 
 FILE_LIMIT_BYTES = 1 << 30
 """The largest segment that PostgreSQL can be made with."""
@@ -102,6 +112,39 @@ class WalFiles:
         except FileNotFoundError:
             return None
         return page if isinstance(page, FirstPage) else None
+
+    def any_page(self) -> FirstPage | None:
+        """What some segment says of the cluster: its identifier, and how large segments are; None if none is there."""
+        names = sorted(entry.name for entry in os.scandir(self.data / "pg_wal") if is_segment(entry.name))
+        return next((page for name in names if (page := self.first_page(name)) is not None), None)
+
+    def newest_history(self) -> tuple[Timeline, tuple[TimelineSwitch, ...]]:
+        """The newest timeline that this server has heard of, and what led to it.
+
+        Raises:
+            ValueError: its history is none.
+        """
+        names = sorted(entry.name for entry in os.scandir(self.data / "pg_wal") if is_history(entry.name))
+        if not names:
+            return Timeline(1), ()
+        timeline = Timeline(int(names[-1][:8], 16))
+        return timeline, parse_history(timeline, self.path(names[-1]).read_text())
+
+    def lay(self, segment_name: str, raw: bytes) -> None:
+        """Put a segment there whole and durable, in the place of what the server had of it."""
+        path = self.path(segment_name)
+        partial = path.with_name(f"xlogtemp.outlive.{segment_name}")  # PostgreSQL removes such files at its start
+        with partial.open("wb") as file:
+            partial.chmod(0o600)
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _identity(stat: os.stat_result) -> FileIdentity:

@@ -65,7 +65,7 @@ class Servers:
         """Make the data of all three; none is left running."""
         self.create_alone()
         for name in STANDBYS:
-            self._copy(name)
+            self.copy(name)
         self.stop("n1", "fast")
 
     def create_alone(self) -> None:
@@ -94,7 +94,8 @@ class Servers:
         self._run("initdb", "-D", str(self.root / name), *locale, "--encoding=UTF8", "-U", "postgres",
                   "-A", "scram-sha-256", f"--pwfile={self.root / 'password'}", "--no-sync")  # fmt: skip
 
-    def _copy(self, name: str) -> None:
+    def copy(self, name: str) -> None:
+        """Make a standby of the primary, which runs; it is not started."""
         source = ("-h", "127.0.0.1", "-p", str(self.ports["n1"]), "-U", "postgres")
         self._run("pg_basebackup", *source, "-D", str(self.root / name), "-X", "stream", "-c", "fast", "--no-sync")
         (self.root / name / "standby.signal").touch()
