@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -23,12 +23,14 @@ from outlive.backup.plan.archived import Archived, coverage, piece_key, pieces_b
 from outlive.backup.plan.gaps import find
 from outlive.cluster import archiving
 from outlive.cluster.archiving import ArchiveWish
+from outlive.errors import ObjectNotFoundError
 from outlive.model.wal import DEFAULT_SEGMENT_BYTES, parse_history
 from outlive.object_storage.opening import open_store
 from outlive.testing import LocalCluster
 
 MARK = re.compile(rb"marked-(\d{9})-")
 LOST_LIMIT_S = 5.0
+READ_LIMIT = 10
 
 
 @dataclass
@@ -55,7 +57,13 @@ class Archived3:
         return read_listing([(facts.key, facts.size_bytes) async for facts in store.list("wal")])
 
     async def marks(self) -> set[int]:
-        """The numbers of the commits whose WAL the store holds."""
+        """The numbers of the commits whose WAL the store holds; looked for again where pieces became a segment."""
+        for _ in range(READ_LIMIT):
+            with suppress(ObjectNotFoundError):
+                return await self._marks()
+        raise AssertionError("what is listed went each time before it was read")
+
+    async def _marks(self) -> set[int]:
         archived, deposit = await self.listing(), self.deposit()
         keys = [segment_key(segment) for segment in archived.segments]
         found: set[int] = set()

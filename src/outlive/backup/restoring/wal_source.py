@@ -35,11 +35,18 @@ class WalSource:
         except ObjectNotFoundError:
             for segment, pieces in self.pieces.items():
                 if segment.name == name:
-                    return await self._assembled(segment, pieces)
+                    return await self._pieced(segment, pieces)
             for segment in self.partials:
                 if segment.name == name:
                     return await self._object(file_key(f"{name}.partial"))
             raise
+
+    async def _pieced(self, segment: WalSegment, pieces: Sequence[Piece]) -> bytes:
+        try:
+            return await self._assembled(segment, pieces)
+        except ObjectNotFoundError:
+            # Pieces go once their segment is there: a cluster that lives may have ended it since it was asked for.
+            return await self._object(file_key(segment.name))
 
     async def _assembled(self, segment: WalSegment, pieces: Sequence[Piece]) -> bytes:
         content = bytearray(segment.size_bytes)
