@@ -19,15 +19,14 @@ from typing import assert_never
 
 from outlive import system
 from outlive.cluster import lease_keeper, logs, processes, stopping
-from outlive.cluster.children import Child, Postmaster
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory
 from outlive.cluster.journal import Journal
+from outlive.cluster.node_processes import NodeProcesses
 from outlive.cluster.node_programs import NodePrograms, write_patroni_yml
 from outlive.cluster.plan.reactions import (
     Absent,
     Act,
     Alive,
-    Dead,
     Desired,
     EndLeftovers,
     ProcessFacts,
@@ -40,7 +39,7 @@ from outlive.cluster.plan.reactions import (
     react,
 )
 from outlive.cluster.spec import ClusterSpec, NodeSpec, Secrets
-from outlive.cluster.state import LOCK_VARIABLE, SupervisorState, read_state, sign_lock, take_lock, write_state
+from outlive.cluster.state import LOCK_VARIABLE, sign_lock, take_lock
 from outlive.errors import ConfigurationError, ControlPlaneError
 from outlive.etcd.client import EtcdClient
 from outlive.patroni.client import PatroniClient
@@ -61,10 +60,7 @@ class Supervisor:
         self._directory, self._secrets = directory, secrets
         self._spec_read_at = _modified_at(directory)
         self._archiver_outdated = False
-        self._etcd = Child("etcd", self._start_etcd)
-        self._patroni = Child("patroni", self._start_patroni)
-        self._archiver = Child("archiver", self._start_archiver)
-        self._postmaster = Postmaster(self._files.data)
+        self._running = NodeProcesses(self._programs, self._files, self._journal)
         self._etcd_url = f"http://{node.host}:{node.ports.etcd_client}"
         others = (f"http://{peer.host}:{peer.ports.etcd_client}" for peer in spec.nodes if peer is not node)
         self._etcd_api = EtcdClient([self._etcd_url, *others])
@@ -76,32 +72,25 @@ class Supervisor:
         self._etcd_awaited_until = system.monotonic() + ETCD_READY_LIMIT_S
         self._crash_told = self._lease_settled = False
         self._logs_checked_at = system.monotonic()
-        self._written: SupervisorState | None = None
 
     async def run(self) -> None:
         """Supervise until told to stop."""
         processes.become_subreaper()
         self._listen()
-        self._adopt()
+        self._running.adopt()
         self._journal.record("supervisor-started", pid=os.getpid())
         while self._desired is not Desired.STOPPED:
             await self._turn()
             await self._wait()
-        await stopping.stop(self._etcd, self._patroni, self._postmaster, self._archiver, self._journal, processes.reap)
+        running = self._running
+        await stopping.stop(
+            running.etcd, running.patroni, running.postmaster, running.archiver, self._journal, processes.reap
+        )
         await stopping.kill_descendants(self._journal)
         self._files.state.unlink(missing_ok=True)
         self._journal.record("supervisor-stopped", pid=os.getpid())
         await self._etcd_api.close()
         await self._patroni_api.close()
-
-    def _start_etcd(self) -> int:
-        return self._programs().start_etcd()
-
-    def _start_patroni(self) -> int:
-        return self._programs().start_patroni()
-
-    def _start_archiver(self) -> int:
-        return self._programs().start_archiver()
 
     def _programs(self) -> NodePrograms:
         """As the spec has it now."""
@@ -111,34 +100,32 @@ class Supervisor:
         self._read_spec_anew()
         facts = self._observe()
         if self._desired is Desired.DRAINED and not isinstance(facts.patroni, Absent):
-            await stopping.drain(self._patroni, self._postmaster, self._journal, processes.reap)
+            await stopping.drain(self._running.patroni, self._running.postmaster, self._journal, processes.reap)
         for act in react(facts):
             await self._apply(act)
-        self._write_state()
+        self._running.note(self._desired)
         await self._ask_etcd()
         self._bound_logs()
 
     # observe
 
     def _observe(self) -> ProcessFacts:
-        reaped = processes.reap()
-        for process in (self._etcd, self._patroni, self._postmaster, self._archiver):
-            process.observe(reaped)
-        if isinstance(self._postmaster.liveness, Alive):
+        self._running.observe()
+        if isinstance(self._running.postmaster.liveness, Alive):
             self._crash_told = False
         return ProcessFacts(
             now=system.monotonic(),
             desired=self._desired,
-            etcd=self._etcd.liveness,
-            patroni=self._patroni.liveness,
-            postmaster=self._postmaster.liveness,
+            etcd=self._running.etcd.liveness,
+            patroni=self._running.patroni.liveness,
+            postmaster=self._running.postmaster.liveness,
             etcd_ready=self._etcd_ready,
-            leftovers=self._leftovers(),
+            leftovers=self._running.leftovers(),
             witness=self._node.witness,
-            all_own=self._patroni.own and self._postmaster.own,
+            all_own=self._running.patroni.own and self._running.postmaster.own,
             crash_told=self._crash_told,
             lease_settled=self._lease_settled,
-            archiver=self._archiver.liveness,
+            archiver=self._running.archiver.liveness,
             archiving=self._spec.archive is not None,
             archiver_outdated=self._archiver_outdated,
         )
@@ -159,13 +146,8 @@ class Supervisor:
         self._journal.record("archive-changed", url=archive and archive.url)
         if not self._node.witness:
             write_patroni_yml(self._spec, self._secrets, self._node, self._files)
-        if self._patroni.pid is not None:
-            processes.send([self._patroni.pid], signal.SIGHUP)
-
-    def _leftovers(self) -> tuple[int, ...]:
-        if not isinstance(self._patroni.liveness, Dead) or isinstance(self._postmaster.liveness, Alive):
-            return ()
-        return processes.descendants_apart_from(self._etcd.pid, self._archiver.pid)
+        if self._running.patroni.pid is not None:
+            processes.send([self._running.patroni.pid], signal.SIGHUP)
 
     async def _ask_etcd(self) -> None:
         if not self._etcd_ready:
@@ -177,15 +159,15 @@ class Supervisor:
     async def _apply(self, act: Act) -> None:
         match act:
             case StartEtcd():
-                self._journal.record("etcd-started", pid=self._etcd.start())
+                self._journal.record("etcd-started", pid=self._running.etcd.start())
             case StartPatroni(after):
-                self._journal.record("patroni-started", pid=self._patroni.start(), after=after)
+                self._journal.record("patroni-started", pid=self._running.patroni.start(), after=after)
                 self._lease_settled, self._crash_told = False, True  # it looks for itself as it starts
             case StartArchiver():
                 self._archiver_outdated = False
-                self._journal.record("archiver-started", pid=self._archiver.start())
+                self._journal.record("archiver-started", pid=self._running.archiver.start())
             case StopArchiver():
-                await stopping.stop_archiver(self._archiver, self._journal, processes.reap)
+                await stopping.stop_archiver(self._running.archiver, self._journal, processes.reap)
                 self._archiver_outdated = False
                 self._journal.record("archiver-stopped")
             case WakePatroni():
@@ -202,7 +184,9 @@ class Supervisor:
         self._crash_told = True
         try:
             await self._patroni_api.wake()
-            self._journal.record("patroni-woken", after="the postmaster's death", reaped=self._postmaster.pid_seen)
+            self._journal.record(
+                "patroni-woken", after="the postmaster's death", reaped=self._running.postmaster.pid_seen
+            )
         except ControlPlaneError as error:
             self._journal.record("patroni-not-woken", reason=str(error))
 
@@ -210,9 +194,9 @@ class Supervisor:
         self._lease_settled = True
         prefix = f"{self._spec.namespace.rstrip('/')}/{self._spec.scope}"
         evidence: dict[str, object] = {
-            "patroni_dead": self._patroni.id and self._patroni.id.pid,
-            "postmaster_dead": self._postmaster.pid_seen,
-            "living_processes": self._leftovers(),
+            "patroni_dead": self._running.patroni.id and self._running.patroni.id.pid,
+            "postmaster_dead": self._running.postmaster.pid_seen,
+            "living_processes": self._running.leftovers(),
         }
         await lease_keeper.settle(self._etcd_api, prefix, self._node.name, self._journal, evidence)
 
@@ -230,20 +214,8 @@ class Supervisor:
             self._desired = desired
         self._changed.set()
 
-    def _adopt(self) -> None:
-        """Take over what an earlier supervisor left running, so that its death interrupts nothing."""
-        left = read_state(self._files)
-        for child, process in (
-            (self._etcd, left and left.etcd),
-            (self._patroni, left and left.patroni),
-            (self._archiver, left and left.archiver),
-        ):
-            if process and process.alive():
-                child.adopt(process)
-                self._journal.record("adopted", program=child.name, pid=process.pid)
-
     async def _wait(self) -> None:
-        programs = (self._etcd,) if self._node.witness else (self._etcd, self._patroni)
+        programs = (self._running.etcd,) if self._node.witness else (self._running.etcd, self._running.patroni)
         calm = self._etcd_ready and all(isinstance(program.liveness, Alive) for program in programs)
         try:
             await asyncio.wait_for(self._changed.wait(), IDLE_TICK_S if calm else ALERT_TICK_S)
@@ -251,19 +223,6 @@ class Supervisor:
             return
         finally:
             self._changed.clear()
-
-    def _write_state(self) -> None:
-        state = SupervisorState(
-            pid=os.getpid(),
-            desired=self._desired.value,
-            etcd=self._etcd.id if self._etcd.pid else None,
-            patroni=self._patroni.id if self._patroni.pid else None,
-            postmaster=self._postmaster.pid,
-            archiver=self._archiver.id if self._archiver.pid else None,
-        )
-        if state != self._written:
-            write_state(self._files, state)
-            self._written = state
 
     def _bound_logs(self) -> None:
         now = system.monotonic()
