@@ -1,6 +1,7 @@
 """`make bench-backup`: full and incremental backups beside what else takes them, one server, one store, one run.
 
 python bench/backup.py --megabytes 1024 --rounds 3 --json backup.json --docs
+python bench/backup.py --megabytes 1024 --profile --docs
 
 Barman is a separate program under the GPL: it is put into a virtual environment of its own, below ~/.cache.
 """
@@ -19,16 +20,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("svg")
-mpl.rcParams["svg.hashsalt"] = "outlive"
-import matplotlib.pyplot as plt  # noqa: E402
-
-from backup_ground import TURNS_A_CONVERSATION, Ground, Run, append, ground, middle, rounds, timed  # noqa: E402
-from outlive.postgres import programs  # noqa: E402
-from outlive.postgres.access import environment  # noqa: E402
+from backup_ground import TURNS_A_CONVERSATION, Ground, Run, append, ground, middle, rounds, timed
+from backup_profile import profile, write
+from outlive.postgres import programs
+from outlive.postgres.access import environment
 
 BARMAN = "barman[cloud]==3.19.*"
 BARMAN_HOME = Path.home() / ".cache" / "outlive-bench" / "barman"
@@ -82,21 +79,38 @@ class Contest:
         }
 
     async def run(self, count: int) -> dict[str, Figure]:
-        """Every contestant, in turn, `count` times; then the incremental one."""
+        """Every contestant, in turn, `count` times; then the incremental one as often, each after a fresh change."""
         runs: dict[str, list[Run]] = {}
         for name in rounds(tuple(self.contestants), count):
             print(f"  {name}", file=sys.stderr)
             runs.setdefault(name, []).append(await asyncio.to_thread(self.contestants[name]))
         figures = {name: self._figure(name, middle(each)) for name, each in runs.items()}
+        increments = [await self._incremental() for _ in range(count)]
+        return figures | {INCREMENT: self._figure(INCREMENT, middle(increments))}
+
+    async def profile(self) -> str:
+        """One full backup taken apart."""
+        return await profile(
+            self._made, lambda: self._taken("encrypted", "full", KEY)[1], self._throwing, self._replication
+        )
+
+    async def _incremental(self) -> Run:
         await self._change()
         print(f"  {INCREMENT}", file=sys.stderr)
-        run = await asyncio.to_thread(self._ours, "encrypted", "incremental", KEY)
-        return figures | {INCREMENT: self._figure(INCREMENT, run)}
+        return await asyncio.to_thread(self._ours, "encrypted", "incremental", KEY)
 
     def _figure(self, name: str, run: Run) -> Figure:
         return Figure(run.seconds, self._raw_bytes, self._stored.get(name), run.rss_bytes)
 
     def _ours(self, place: str, kind: str, key: str | None) -> Run:
+        run, said = self._taken(place, kind, key)
+        name = INCREMENT if kind == "incremental" else OURS if key else OPEN
+        self._stored[name] = said["stored_bytes"]
+        if kind == "full":
+            self._raw_bytes = said["raw_bytes"]
+        return run
+
+    def _taken(self, place: str, kind: str, key: str | None) -> tuple[Run, dict[str, Any]]:
         surroundings = {**os.environ, **({"OUTLIVE_BACKUP_KEY": key} if key else {})}
         output = self._made.scratch / "ours.json"
         command = [
@@ -104,13 +118,7 @@ class Contest:
             "--storage", self._made.s3.url("outlive", place), "--storage-options", str(self._made.s3.options_file()),
             "--dir", str(self._made.directory),
         ]  # fmt: skip
-        run = timed(command, surroundings, output)
-        said = json.loads(output.read_text())
-        name = INCREMENT if kind == "incremental" else OURS if key else OPEN
-        self._stored[name] = said["stored_bytes"]
-        if kind == "full":
-            self._raw_bytes = said["raw_bytes"]
-        return run
+        return timed(command, surroundings, output), json.loads(output.read_text())
 
     def _barman(self) -> Run:
         command = [
@@ -131,9 +139,11 @@ class Contest:
         return run
 
     def _thrown(self) -> Run:
-        return timed(
-            [str(self._bin / "pg_basebackup"), "-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "-w"], self._replication
-        )
+        return timed(self._throwing, self._replication)
+
+    @property
+    def _throwing(self) -> list[str]:
+        return [str(self._bin / "pg_basebackup"), "-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "-w"]
 
     async def _change(self) -> None:
         """One in a hundred turns more, and their conversations, as agents at work add them."""
@@ -167,6 +177,12 @@ def show(figures: dict[str, Figure]) -> str:
 
 def draw(figures: dict[str, Figure], path: Path) -> None:
     """Bars of raw megabytes a second."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "outlive"
+    import matplotlib.pyplot as plt
+
     shown = {name: each.megabytes_per_s for name, each in figures.items() if name != INCREMENT}
     panel, axis = plt.subplots(figsize=(7, 2.8))
     axis.barh(list(shown)[::-1], list(shown.values())[::-1])
@@ -180,6 +196,15 @@ def _bring_barman() -> None:
     if not (BARMAN_HOME / "bin" / "barman-cloud-backup").is_file():
         subprocess.run([sys.executable, "-m", "venv", str(BARMAN_HOME)], check=True)
         subprocess.run([str(BARMAN_HOME / "bin" / "pip"), "install", "--quiet", BARMAN, "psycopg2-binary"], check=True)
+
+
+async def _profile(arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="outlive-bench-") as scratch:
+        async with ground(Path(scratch), arguments.megabytes) as made:
+            text = await Contest(made).profile()
+    print(text)
+    if arguments.docs:
+        write(text)
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -204,5 +229,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run (default 3)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--svg", type=Path, help="draw them to this file")
+    parser.add_argument("--profile", action="store_true", help="take one full backup apart instead")
     parser.add_argument("--docs", action="store_true", help="write table and picture into the documentation")
-    asyncio.run(_main(parser.parse_args()))
+    given = parser.parse_args()
+    asyncio.run(_profile(given) if given.profile else _main(given))
