@@ -26,7 +26,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 INLINE_BYTES = 64
@@ -39,9 +39,8 @@ LARGE_STRIDE = 128
 """Elements of a piece where they are small and written as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A value that was serialized as one: in which way, and its bytes."""
+class Leaf(NamedTuple):
+    """A value that was serialized as one: in which way, and its bytes. A tuple: a load makes thousands."""
 
     type: str
     content: bytes
