@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,14 +214,15 @@ def small_disk(room: Path) -> Iterator[Path]:
     """A disk with room for the backups of `ready` and a few megabytes, not for the WAL."""
     disk = room / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs", disk], check=False, capture_output=True, text=True
-    )
+    as_root = ["sudo", "-n"] if os.geteuid() and shutil.which("sudo") else []
+    options = f"size=64m,mode=755,uid={os.getuid()},gid={os.getgid()}"
+    line = [*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+    mounted = subprocess.run(line, check=False, capture_output=True, text=True)
     require("mount", mounted.returncode == 0, f"no file system can be mounted here: {mounted.stderr.strip()}")
     try:
         yield disk
     finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
+        subprocess.run([*as_root, "umount", "--lazy", str(disk)], check=True)
 
 
 async def test_a_disk_that_fills_up_is_told_and_leaves_nothing(ready: Ready, small_disk: Path) -> None:
