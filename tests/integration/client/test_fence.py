@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
@@ -77,6 +78,8 @@ async def _append(db: outlive.Cluster) -> None:
 
 
 Call = Callable[[outlive.Cluster], Awaitable[object]]
+CALL_LIMIT = 10
+CUT_SHORT = re.compile("TimeoutError|the deadline came")
 CALLS: dict[str, Call] = {
     "run": lambda db: db.run(_insert, 1, timeout=1),
     "run with a key": lambda db: db.run(_insert, 1, key=outlive.new_key(), timeout=1),
@@ -99,6 +102,16 @@ async def test_a_primary_on_a_timeline_that_is_not_the_newest_is_refused(
     assert await keyed.fetchval("select count(*) from entries", read="strong") == 0
 
 
+async def _refusal(db: outlive.Cluster, call: Call) -> outlive.OutliveError:
+    """How the call fails; called again where its time was over in the midst of the last attempt."""
+    for _ in range(CALL_LIMIT):
+        with pytest.raises((outlive.RetryBudgetExceededError, outlive.DurabilityNotMetError)) as raised:
+            await call(db)
+        if not CUT_SHORT.search(str(raised.value)):
+            break
+    return raised.value
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 async def test_a_synchronous_setting_that_changed_is_refused(
     believing: outlive.Cluster, keyed: outlive.Cluster, servers: Servers, call: Call
@@ -108,10 +121,9 @@ async def test_a_synchronous_setting_that_changed_is_refused(
     before = await keyed.fetchval("select count(*) from entries", read="strong")
     await servers.configure("n1", synchronous_standby_names=OTHER_NAMES)
     try:
-        with pytest.raises((outlive.RetryBudgetExceededError, outlive.DurabilityNotMetError)) as raised:
-            await call(believing)
-        assert "synchronous_standby_names became" in str(raised.value)
-        assert raised.value.outcome is outlive.Outcome.NOT_APPLIED
+        error = await _refusal(believing, call)
+        assert "synchronous_standby_names became" in str(error)
+        assert error.outcome is outlive.Outcome.NOT_APPLIED
         assert await keyed.fetchval("select count(*) from entries", read="strong") == before
     finally:
         await servers.configure("n1", synchronous_standby_names=NAMES)
