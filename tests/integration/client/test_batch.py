@@ -16,6 +16,7 @@ import outlive
 from integration.client.servers import Servers
 from outlive.client.plan.literals import literal
 from outlive.testing import FaultProxy
+from outlive.testing.proxy import Where
 
 INSERT = "insert into entries values ($1, $2)"
 
@@ -105,6 +106,28 @@ async def test_batches_under_cut_commits_are_applied_once(
     ]
     assert await entries(keyed) == [(n, body) for n in range(100) for body in "ab"]
     assert {True, False} == {receipt.replayed for receipt in receipts}
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+async def test_a_batch_cut_at_each_byte_of_its_end_is_applied_once(
+    proxied: outlive.Cluster, keyed: outlive.Cluster, proxy: FaultProxy, where: Where
+) -> None:
+    """Of the Sync that commits it, and of the answer to that, on connections that have all of it prepared."""
+    wanted: list[tuple[int, str]] = []
+
+    async def write() -> None:
+        number = len(wanted)
+        await proxied.batch([(INSERT, [number, "a"]), (INSERT, [number, "b"])], key=outlive.new_key())
+        wanted.extend([(number, "a"), (number, "b")])
+
+    for at_byte in range(5):
+        await write()
+        await write()
+        proxy.cut_commit(where, at_byte=at_byte, times=1)
+        await write()
+        proxy.heal()
+    assert await entries(keyed) == wanted
+    assert proxy.cuts[where] == 5
 
 
 async def test_a_batch_without_a_key_is_unknown_when_its_answer_is_lost(
