@@ -25,7 +25,8 @@ test-faults: venv  ## Faults in full: a thousand operations, cut COMMITs, failov
 	@OUTLIVE_FAULTS=full $(BIN)/python -m pytest tests/integration/client/test_exactly_once.py \
 	  tests/integration/client/test_batch.py tests/integration/client/test_writer.py \
 	  tests/integration/test_exactly_once_failover.py tests/integration/client/test_no_leak.py \
-	  tests/integration/backup/test_archiving_kills.py tests/integration/backup/test_any_moment.py $(ARGS)
+	  tests/integration/backup/test_archiving_kills.py tests/integration/backup/test_push_phases.py \
+	  tests/integration/backup/test_any_moment.py $(ARGS)
 	@$(BIN)/python bench/faults.py
 unit: venv  ## The tests that need no database: seconds
 	@$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
