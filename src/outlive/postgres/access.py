@@ -26,6 +26,10 @@ _VARIABLES = {
 # What would lead elsewhere, and secrets that the program has no use for.
 _NOT_INHERITED = ("PGSERVICE", "PGHOST", "PGOPTIONS", "PGDATABASE", "OUTLIVE_", "AWS_", "GOOGLE_", "AZURE_")
 
+# A program waits for whoever takes what it writes. While a store answers slowly it reads nothing, and a server that
+# gives up connections whose data is not taken within seconds, as ours do, would end the backup for it.
+_PATIENT = "-c tcp_user_timeout=0"
+
 
 @dataclass(frozen=True, slots=True)
 class Login:
@@ -62,6 +66,7 @@ def environment(access: Access, address: Address, login: Login, inherited: Mappi
         "PGDATABASE": access.database,
         "PGAPPNAME": APPLICATION,
         "PGCONNECT_TIMEOUT": str(int(CONNECT_LIMIT_S)),
+        "PGOPTIONS": _PATIENT,
     }
     if login.user is not None:
         said["PGUSER"] = login.user

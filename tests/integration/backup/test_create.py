@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from outlive.errors import BackupError, ConfigurationError, ObjectStorageError
 from outlive.object_storage.opening import open_store
 from outlive.object_storage.store import ObjectStore
 from outlive.postgres import programs
+from outlive.postgres.access import environment
 from outlive.testing.object_store import SeaweedFS
 
 KEYRING = Keyring.of(b"k" * 32)
@@ -207,6 +209,23 @@ async def test_refused_credentials_are_told_before_the_server_is_touched(server:
     with pytest.raises(ObjectStorageError, match="refuses") as caught:
         await create(refused, server.access, wish())
     assert "another-secret" not in str(caught.value)
+
+
+def _shown(setting: str, environment: dict[str, str]) -> str:
+    command = [str(programs.directory(None) / "psql"), "-XAtc", f"SHOW {setting}"]
+    return subprocess.check_output(command, env=environment, text=True).strip()
+
+
+@newest
+async def test_a_slow_store_does_not_cost_the_connection(server: OneServer) -> None:
+    """However soon the server gives up a connection whose data nobody takes: that of a backup may wait."""
+    await server.sql("ALTER SYSTEM SET tcp_user_timeout = '1s'", "SELECT pg_reload_conf()")
+    try:
+        surroundings = environment(server.access, server.access.addresses[0], server.access.login, os.environ)
+        assert _shown("tcp_user_timeout", surroundings) == "0"
+        assert _shown("tcp_user_timeout", {**surroundings, "PGOPTIONS": ""}) == "1000"
+    finally:
+        await server.sql("ALTER SYSTEM RESET tcp_user_timeout", "SELECT pg_reload_conf()")
 
 
 @newest
