@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from outlive.model.topology import Address
 from outlive.postgres import identity, programs
@@ -26,6 +27,8 @@ wal_keep_size = 64MB
 max_wal_senders = 10
 wal_retrieve_retry_interval = 100ms
 """
+# What depends on nothing of the server's release. A fixture `release` in a module would leave `server` as it was.
+newest = pytest.mark.parametrize("release", ["18"], indirect=True)
 
 
 @dataclass

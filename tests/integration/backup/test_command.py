@@ -8,25 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from integration.backup.one_server import OneServer
+from integration.backup.one_server import OneServer, newest
 from integration.backup.shell import LIMIT_S, Shell
 from outlive.backup.proving import evidence
 from outlive.backup.taking.request import Step
 from outlive.cli.backup_view import STEPS
 from outlive.errors import BackupError
-from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
 
+pytestmark = newest
 POLICY = """
 backup_policy:
   full_backup: {schedule: "0 2 * * *", storage: "s3://elsewhere", from: primary, retention_days: 1, retention_count: 1}
 """
-
-
-@pytest.fixture(scope="session")
-def release() -> Path:
-    """What the commands do doesn't depend on the server's release."""
-    return programs.directory(None)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from integration.backup.one_server import OneServer
+from integration.backup.one_server import OneServer, newest
 from integration.client.waiting import until
 from outlive.backup import codec as codecs
 from outlive.backup.catalog import Catalog
@@ -34,8 +34,6 @@ KEYRING = Keyring.of(b"k" * 32)
 OTHER = Keyring.of(b"o" * 32)
 LARGE = "CREATE TABLE t AS SELECT g, repeat(md5(g::text), 9) FROM generate_series(1, 60000) g"
 ONE = "SELECT 1"
-# What depends on nothing of the server's release.
-newest = pytest.mark.parametrize("release", ["18"], indirect=True)
 
 
 def wish(kind: Kind = Kind.FULL, **more: object) -> Request:

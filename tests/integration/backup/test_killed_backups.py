@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conditions import eventually
-from integration.backup.one_server import OneServer
+from integration.backup.one_server import OneServer, newest
 from integration.backup.shell import LIMIT_S, Shell
 from integration.client.waiting import until
 from outlive.backup import pruning
@@ -21,9 +21,9 @@ from outlive.backup.checking import check
 from outlive.backup.plan.retention import Rules
 from outlive.backup.taking.request import Step
 from outlive.cli.backup_view import STEPS
-from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
 
+pytestmark = newest
 PHYSICAL = (Step.RESERVE, Step.SEND, Step.CHECK, Step.COUNT, Step.PUBLISH)
 LOGICAL = (Step.RESERVE, Step.SEND, Step.PUBLISH)
 # Slow enough to be met while parts of an upload are on their way.
@@ -34,12 +34,6 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'outlive-
      + (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'outlive%')
      + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')
 """
-
-
-@pytest.fixture(scope="session")
-def release() -> Path:
-    """What is left behind doesn't depend on the server's release."""
-    return programs.directory(None)
 
 
 @dataclass

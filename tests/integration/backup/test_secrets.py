@@ -7,21 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from integration.backup.one_server import PASSWORD, OneServer
+from integration.backup.one_server import PASSWORD, OneServer, newest
 from integration.backup.shell import KEY, Shell
 from outlive.object_storage.s3 import calls_of
-from outlive.postgres import programs
 from outlive.testing.object_store import SeaweedFS
 
+pytestmark = newest
 POLL_S = 0.02
-
-
-@pytest.fixture(scope="session")
-def release() -> Path:
-    """What the commands do doesn't depend on the server's release."""
-    return programs.directory(None)
 
 
 @contextmanager
