@@ -28,6 +28,7 @@ from outlive.object_storage.store import ObjectStore
 ROWS = "insert into turns select n, repeat(md5(random()::text), 30) from generate_series(1, {count}) n"
 IDLE_EACH_S = 1.7
 TICK_S = 1.0
+START_LIMIT_S = 60.0
 _CLOCK_HZ = os.sysconf("SC_CLK_TCK")
 _TIMES = slice(11, 15)  # of /proc/PID/stat behind the name: own user and system time, and that of children that ended
 
@@ -75,6 +76,7 @@ async def measure(
                 tasks.create_task(Streamer(config, files, deposit, pusher, log, tasks).run()),
                 tasks.create_task(_answer(config.socket, pusher)),
             ]
+            await _proving(lag)
             await _write(session, lag, seconds, busy=busy, pids=pids)
             await asyncio.sleep(OBJECTIVE_S)  # until the last commit is proved too
             for task in running:
@@ -89,6 +91,15 @@ async def _answer(socket: str, pusher: Pusher) -> None:
         while True:
             pusher.look_ahead()
             await asyncio.sleep(TICK_S)
+
+
+async def _proving(lag: Lag) -> None:
+    """Wait until the streaming has begun, and has sent what was written before it."""
+    until = time.monotonic() + START_LIMIT_S
+    while not lag.proved:
+        if time.monotonic() > until:
+            raise TimeoutError("nothing was streamed")
+        await asyncio.sleep(0.05)
 
 
 async def _write(session: asyncpg.Connection, lag: Lag, seconds: float, *, busy: bool, pids: dict[str, int]) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
@@ -79,9 +80,10 @@ def decode_bytes(stored: bytes, keyring: Keyring | None, key_name: str) -> bytes
     """
     header, length = read_header(stored, key_name)
     seal = unseal(header, stored[:length], keyring, key_name)
-    return b"".join(
-        seal.open(number, frame, last=last) for number, (frame, last) in enumerate(_split(stored[length:], seal))
-    )
+    content = io.BytesIO()  # joined at the end, it would lie in memory twice
+    for number, (frame, last) in enumerate(_split(memoryview(stored)[length:], seal)):
+        content.write(seal.open(number, bytes(frame), last=last))
+    return content.getvalue()
 
 
 def peek(first: bytes, key_name: str) -> Header:
@@ -93,13 +95,13 @@ def peek(first: bytes, key_name: str) -> Header:
     return read_header(first, key_name)[0]
 
 
-def _split(rest: bytes, seal: Seal) -> Iterator[tuple[bytes, bool]]:
+def _split(rest: memoryview, seal: Seal) -> Iterator[tuple[memoryview, bool]]:
     position, last = 0, False
     while not last:
         word = rest[position : position + _WORD_BYTES]
         if len(word) < _WORD_BYTES:
             raise seal.mismatch("it was cut short")
-        length, last = frame_length(word, seal.name)
+        length, last = frame_length(bytes(word), seal.name)
         position += _WORD_BYTES + length
         if position > len(rest):
             raise seal.mismatch("it was cut short")
@@ -150,7 +152,8 @@ class _Source:
         return False
 
     def _take(self, length: int) -> bytes:
-        taken = bytes(self._buffer[:length])
+        with memoryview(self._buffer) as buffer:
+            taken = bytes(buffer[:length])
         del self._buffer[:length]
         return taken
 

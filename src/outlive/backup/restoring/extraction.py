@@ -20,7 +20,7 @@ from outlive.errors import BackupError, ChecksumMismatchError
 READ_BYTES = 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 """What tarfile holds; it copies all of that for each header, so that a large one makes small files slow."""
-AHEAD_LIMIT = 4
+AHEAD_LIMIT = 2
 """Chunks that are fetched before they can be written."""
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
