@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TypeVar
@@ -25,8 +25,7 @@ T = TypeVar("T")
 class _Connection:
     """As much of asyncpg's connection as the client uses."""
 
-    _transport = SimpleNamespace(get_extra_info=lambda _name: None, write=lambda _data: None)
-    client_encoding = "UTF8"
+    _transport = SimpleNamespace(get_extra_info=lambda _name: None)
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -40,11 +39,7 @@ class _Connection:
 
     async def prepare(self, sql: str) -> object:
         parameters = tuple(asyncpg.Type(25, "text", "scalar", "pg_catalog") for _ in range(sql.count("$")))
-        return SimpleNamespace(get_name=lambda: "s", get_parameters=lambda: parameters, executemany=self._executemany)
-
-    async def _executemany(self, rows: Iterable[object]) -> None:
-        list(rows)
-        await self._next_turn(None)
+        return SimpleNamespace(get_name=lambda: "s", get_parameters=lambda: parameters)
 
     async def close(self) -> None:
         self._closed = True

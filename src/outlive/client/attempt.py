@@ -141,16 +141,12 @@ class Attempt:
         if self._nodes.limits.pooler:
             text = begin_message(level, primary.facts.timeline, names, terms.isolation)
             return f"{text};{tenant}{'' if terms.key is None else terms.key.claim}"
-        constants = "" if terms.key is None else terms.key.constants
-        guard = wire.guards.call(self._guard(primary, yields=yields), constants)
+        if terms.key is None:
+            guard = wire.guards.call(fence(primary.facts.timeline, names), "")
+        else:
+            claim = guarded_claim(terms.key.table, primary.facts.timeline, names, yields=yields)
+            guard = wire.guards.call(claim, terms.key.constants)
         return f"{begin(level, terms.isolation)};{tenant}{guard}"
-
-    def _guard(self, primary: Primary, *, yields: bool) -> str:
-        """The statement that refuses as the fence does, and takes the key if there is one."""
-        names = self._synchrony(primary)[1]
-        if self._terms.key is None:
-            return fence(primary.facts.timeline, names)
-        return guarded_claim(self._terms.key.table, primary.facts.timeline, names, yields=yields)
 
     def _synchrony(self, primary: Primary) -> tuple[str, str | None]:
         """The class as a setting, and the synchronous setting that has to be in force for it."""

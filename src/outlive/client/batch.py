@@ -1,22 +1,22 @@
 """Several statements in one transaction and one round trip.
 
-Each statement is prepared once on each connection. From then on the fence, the key and all of them are sent at once:
-see `pipeline.py`. Where a class or an isolation has to be set, or a statement is of an uncommon kind, it is a text
-that holds BEGIN, an EXECUTE for each, and COMMIT. What can't be said like that goes the ordinary way, statement by
-statement: an argument without an exact constant, a key that is taken, a key's table or day that is missing.
+Each statement is prepared once on each connection. From then on one message holds BEGIN, the fence and the key, an
+EXECUTE for each statement, and COMMIT. What can't be said like that goes the ordinary way, statement by statement: an
+argument without an exact constant, a key that is taken, a key's table or day that is missing.
 
-A single statement with a key needs no other beside it: see `plan/single.py`.
+A single statement with a key needs neither BEGIN nor COMMIT nor constants: see `plan/single.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import asyncpg
 
-from outlive.client import pipeline, running
+from outlive.client import running
 from outlive.client.attempt import Attempt, Terms
 from outlive.client.attempts import Attempts
 from outlive.client.failures import diagnose, is_of_fence
@@ -24,24 +24,60 @@ from outlive.client.nodes import Nodes
 from outlive.client.plan.begin import fence
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
 from outlive.client.plan.single import can_carry_a_key, with_key
-from outlive.client.plan.statements import Statement as Statement
 from outlive.client.plan.synchronous import InForce
 from outlive.client.plan.topology import Primary
-from outlive.client.prepared import Prepared, known, prepared
+from outlive.client.prepared import known, prepared
 from outlive.client.transaction import Transaction
 from outlive.client.uninterrupted import uninterrupted
 from outlive.client.wire import CANCELLED, Wire
+from outlive.errors import ConfigurationError
 from outlive.model.durability import Durability, Receipt
 from outlive.model.outcome import Outcome
 
+Statement = tuple[str, Sequence[object]]
 Fenced = Callable[[str], str]
 """Makes the text of a statement that has the fence in it."""
 
-Sending = Coroutine[Any, Any, Any]
-"""The driver's call that sends all of it and waits for its end."""
+Message = tuple[object, ...]
+"""A text of SQL, and the arguments that travel apart from it."""
 
-Call = tuple[Prepared, Sequence[object]]
-"""A statement that is prepared, and its arguments."""
+_FIRST_WORD = re.compile(r"[\s;]*(\w*)")
+_ENDS = frozenset(
+    {"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release", "prepare", "execute"}
+)
+
+
+def checked(statements: Iterable[str | Statement]) -> list[Statement]:
+    """The statements, each with its arguments.
+
+    Raises:
+        ConfigurationError: one is not SQL with a sequence of arguments, or ends the transaction itself.
+    """
+    found = [_checked(number, given) for number, given in enumerate(statements, 1)]
+    if not found:
+        raise ConfigurationError("a batch can't be empty")
+    return found
+
+
+def _checked(number: int, given: object) -> Statement:
+    match given:
+        case str():
+            sql, args = given, ()  # type: str, Sequence[object]
+        case (str() as sql, (list() | tuple()) as args):
+            pass
+        case _:
+            raise ConfigurationError(
+                f"statement {number} of the batch can't be {given!r}", hint='Pass "sql", or ("sql", [argument, ...]).'
+            )
+    if _ends_transaction(sql):
+        raise ConfigurationError(f"statement {number} of the batch is {sql!r}: the transaction is the batch's own")
+    return sql, args
+
+
+@lru_cache(maxsize=4096)
+def _ends_transaction(sql: str) -> bool:
+    first = _FIRST_WORD.match(sql)
+    return first is not None and first[1].lower() in _ENDS
 
 
 async def batch(
@@ -90,14 +126,14 @@ class _Attempt(Attempt):
             wire = nodes.take(primary.address) or await nodes.acquire(primary.address, attempts.deadline)
             wire.alarm.set(attempts.deadline.at)
             phase = Phase.BEGIN
-            sending = await (self._single(wire, primary, *statements[0]) if self._is_single
+            message = await (self._single(wire, primary, *statements[0]) if self._is_single
                              else self._several(wire, primary, statements))  # fmt: skip
-            if sending is None:
+            if message is None:
                 attempts.abandoned(wire, "it has to go statement by statement")
                 self._release(wire)
                 return False
             phase = Phase.COMMIT
-            await uninterrupted(sending, self._interrupt)
+            await uninterrupted(wire.connection.execute(*message), self._interrupt)
             wire.guards.confirm()
             self._acknowledge(wire)
         except Exception as error:
@@ -113,70 +149,40 @@ class _Attempt(Attempt):
         return True
 
     def _fits(self, primary: Primary, statements: Sequence[Statement]) -> bool:
-        """Whether the server can do all of it as one statement."""
-        if len(statements) != 1 or not self._is_as_session(primary):
-            return False
-        return self._fenced is not None if self._terms.key is None else can_carry_a_key(statements[0][0])
-
-    def _is_as_session(self, primary: Primary) -> bool:
-        """Whether it is acknowledged and isolated as the session's own default says, so that nothing has to be set."""
+        """Whether the server can do all of it as one statement, acknowledged as the session's own default says."""
         terms = self._terms
-        plain = terms.durability is Durability.CRITICAL and terms.isolation is None and terms.tenant is None
-        return plain and _names(primary) is not None
+        plain = terms.durability is Durability.CRITICAL and terms.isolation is None and _names(primary) is not None
+        plain = plain and terms.tenant is None
+        if not plain or len(statements) != 1:
+            return False
+        return self._fenced is not None if terms.key is None else can_carry_a_key(statements[0][0])
 
-    async def _single(self, wire: Wire, primary: Primary, sql: str, args: Sequence[object]) -> Sending:
+    async def _single(self, wire: Wire, primary: Primary, sql: str, args: Sequence[object]) -> Message:
         """A statement with its key or with the fence alone, and the arguments."""
-        sending: Sending
         key = self._terms.key
         if key is None:
             assert self._fenced is not None
-            sending = wire.connection.execute(self._fenced(fence(primary.facts.timeline, _names(primary))), *args)
-            return sending
+            return self._fenced(fence(primary.facts.timeline, _names(primary))), *args
         wire.note(sql)
         (known(wire, sql) or await prepared(wire, sql)).check(args)
         text = with_key(sql, len(args), key.table, primary.facts.timeline, _names(primary))
-        sending = wire.connection.execute(text, *args, key.value, key.request)
-        return sending
+        return text, *args, key.value, key.request
 
-    async def _several(self, wire: Wire, primary: Primary, statements: Sequence[Statement]) -> Sending | None:
+    async def _several(self, wire: Wire, primary: Primary, statements: Sequence[Statement]) -> Message | None:
         """What does it all, None if nothing can."""
-        calls: list[Call] = []
-        is_new = False
+        calls, is_new = [], False
         for sql, args in statements:
             wire.note(sql)
             if (statement := known(wire, sql)) is None:
                 statement, is_new = await prepared(wire, sql), True
-            calls.append((statement, args))
-        return self._pipeline(wire, primary, statements, calls) or await self._text(wire, primary, calls, is_new)
-
-    def _pipeline(
-        self, wire: Wire, primary: Primary, statements: Sequence[Statement], calls: Sequence[Call]
-    ) -> Sending | None:
-        """The statements as they are prepared, None if they have to be a text: the first one prepares the guard."""
-        if not (
-            self._is_as_session(primary) and wire.speaks_utf8 and all(pipeline.is_plain(sql) for sql, _ in statements)
-        ):
-            return None
-        guard = wire.guards.known(self._guard(primary, yields=False))
-        messages = None if guard is None else pipeline.before_last(calls)
-        if guard is None or messages is None:
-            return None
-        last, args = calls[-1]
-        last.check(args)
-        return pipeline.send(wire, pipeline.guarding(guard, self._terms.key) + messages, last, args)
-
-    async def _text(self, wire: Wire, primary: Primary, calls: Sequence[Call], is_new: bool) -> Sending | None:
-        """BEGIN, the statements and COMMIT as one text, None if an argument has no constant."""
-        found = [statement.call(args) for statement, args in calls]
-        texts = [text for text in found if text is not None]
+            calls.append(statement.call(args))
+        texts = [call for call in calls if call is not None]
         if is_new and (self._terms.isolation is not None or len(texts) < len(calls)):
             # The driver leaves the transaction open in which it prepared: that has locks, and an isolation of its own.
             await wire.connection.execute("SELECT")
         if len(texts) < len(calls):
             return None
-        text = f"{self._opening(wire, primary, yields=False)}{''.join(texts)}COMMIT"
-        sending: Sending = wire.connection.execute(text)
-        return sending
+        return (f"{self._opening(wire, primary, yields=False)}{''.join(texts)}COMMIT",)
 
     async def _failed(self, error: Exception, phase: Phase, wire: Wire | None) -> bool:
         failure = diagnose(error, Phase.BEGIN if is_of_fence(error) else phase, wire)

@@ -24,10 +24,6 @@ class Guards:
         self._made = 0
         self.pending: str | None = None
 
-    def known(self, text: str) -> str | None:
-        """The name of the statement `text`, if it is prepared."""
-        return self._names.get(text)
-
     def call(self, text: str, arguments: str) -> str:
         """What runs the statement `text`, with arguments as SQL has them: `(1,2)` or nothing."""
         name = self._names.get(text)

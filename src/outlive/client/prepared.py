@@ -1,4 +1,4 @@
-"""Statements that a connection has prepared, to be run among others in one message.
+"""Statements that a connection has prepared, to be run by an EXECUTE in a message of several statements.
 
 Each is prepared once on each connection, the driver's way. Only arguments are written into a message, as constants;
 no text of the caller's SQL ever stands beside them.
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from outlive.client.plan.extended import execution
-from outlive.client.plan.literals import literal, text_form
+from outlive.client.plan.literals import literal
 from outlive.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ MAX_PREPARED = 100
 class Prepared:
     """A statement that a connection has prepared; `handle` keeps the driver from closing it."""
 
-    name: str
+    call_text: str
     parameters: tuple[str, ...]
     handle: Any
 
@@ -50,29 +49,14 @@ class Prepared:
         """
         self.check(args)
         if not args:
-            return f'EXECUTE "{self.name}";'
+            return f"{self.call_text};"
         constants = []
         for value, kind in zip(args, self.parameters, strict=True):
             constant = literal(value, kind)
             if constant is None:
                 return None
             constants.append(constant)
-        return f'EXECUTE "{self.name}"({",".join(constants)});'
-
-    def execution(self, args: Sequence[object]) -> bytes | None:
-        """The same as messages of the protocol.
-
-        Raises:
-            ConfigurationError: there are more or fewer of them than the statement takes.
-        """
-        self.check(args)
-        forms: list[bytes | None] = []
-        for value, kind in zip(args, self.parameters, strict=True):
-            form = None if value is None else text_form(value, kind)
-            if form is None and value is not None:
-                return None
-            forms.append(None if form is None else form.encode())
-        return execution(self.name.encode(), forms)
+        return f"{self.call_text}({','.join(constants)});"
 
 
 async def prepared(wire: Wire, sql: str) -> Prepared:
@@ -84,7 +68,7 @@ async def prepared(wire: Wire, sql: str) -> Prepared:
         return found
     handle = await wire.connection.prepare(sql)
     parameters = tuple(_type_name(parameter) for parameter in handle.get_parameters())
-    made = Prepared(handle.get_name(), parameters, handle)
+    made = Prepared(f'EXECUTE "{handle.get_name()}"', parameters, handle)
     if len(wire.prepared) >= MAX_PREPARED:
         del wire.prepared[next(iter(wire.prepared))]
     wire.prepared[sql] = made

@@ -128,11 +128,6 @@ class Wire:
         """Whether the server said of itself that it is in recovery; a pooler's word counts for nothing."""
         return not self._pooler and getattr(self.connection.get_settings(), "in_hot_standby", "off") == "on"
 
-    @property
-    def speaks_utf8(self) -> bool:
-        """Whether texts travel in UTF-8, as the driver asks for unless a DSN says otherwise."""
-        return getattr(self.connection.get_settings(), "client_encoding", "") == "UTF8"
-
     def note(self, sql: str) -> None:
         """Remember what a statement that is about to be executed may leave behind."""
         left = residue(sql)

@@ -12,13 +12,13 @@ from outlive.client.attempts import Attempts
 from outlive.client.options import DEFAULT_TIMEOUT_S, DurabilityName
 from outlive.client.plan.begin import Isolation
 from outlive.client.plan.requests import NO_REQUEST, request_hash, statements_hash
-from outlive.client.plan.statements import Statement, checked
 from outlive.client.reading import Reading
 from outlive.client.transaction import Transaction
 from outlive.client.transactions import Transactions
 from outlive.model.durability import Durability, Receipt
 
 if TYPE_CHECKING:
+    from outlive.client.batch import Statement
     from outlive.client.coalesce import Writer
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class Writing(Reading):
 
         nodes = self._running()
         running.refuse_nesting(nodes)
-        asked = checked(statements)
+        asked = batches.checked(statements)
         keyed = None if key is None else self._key(key, statements_hash(asked))
         terms = self._terms(durability, isolation, keyed)
         timeout_s = options.positive("timeout", timeout)

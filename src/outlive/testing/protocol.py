@@ -3,9 +3,8 @@
 The first messages of a connection have no type: a request for encryption, or the startup itself. Every later one is
 a type, a length that counts itself, and a body. What is encrypted passes through unread. A COMMIT is found in a
 simple query, among other statements too, and in the execution of a portal that was bound to a parsed one. A single
-statement that carries its key or its fence commits by itself, and counts as one too. So does the Sync that ends several
-executions outside a transaction: they are one, and its answer is that the server is ready. What is a text is found by
-its words, so a literal that holds `; commit;` is taken for a COMMIT.
+statement that carries its key or its fence commits by itself, and counts as one too. It is found by its words, so a
+literal that holds `; commit;` is taken for one.
 
 Source: PostgreSQL documentation, "Message Formats".
 """
@@ -46,9 +45,6 @@ class Exchange:
         self._alone: set[bytes] = set()
         self._portals: set[bytes] = set()
         self._by_itself = False
-        self._executions = 0
-        self._ends_pipeline = False
-        self._in_transaction = False
 
     def requests(self, data: bytes) -> Iterator[Piece]:
         """The whole messages of the client that `data` completes."""
@@ -60,10 +56,8 @@ class Exchange:
         """The whole messages of the server that `data` completes."""
         self._answers += data
         while message := self._answer():
-            yield Piece(message, not self._opaque and self._is_answer(message))
-            if message[:1] == b"Z" and not self._opaque:
-                self._by_itself = self._ends_pipeline = False
-                self._in_transaction = message[5:] != b"I"
+            yield Piece(message, message[:1] == b"C" and (self._by_itself or message[5:] in _COMMITTED))
+            self._by_itself &= message[:1] != b"Z"
 
     def _request(self) -> bytes:
         if not self._started and self._requests and self._requests[0] != 0:
@@ -88,20 +82,11 @@ class Exchange:
             return _take(self._answers, 1)
         return _take(self._answers, _length(self._answers, 1))
 
-    def _is_answer(self, message: bytes) -> bool:
-        if message[:1] == b"Z":
-            return self._ends_pipeline
-        return message[:1] == b"C" and (self._by_itself or message[5:] in _COMMITTED)
-
     def _commits(self, message: bytes) -> bool:
         body = message[5:]
         match message[:1]:
             case b"Q":
                 return is_commit(body[:-1])
-            case b"S":
-                self._ends_pipeline = self._executions > 1 and not self._in_transaction
-                self._executions = 0
-                return self._ends_pipeline
             case b"P":
                 name, sql, *_ = body.split(b"\0", 2)
                 _mark(self._statements, name, marked=is_commit(sql) or sql.startswith(_BY_ITSELF))
@@ -111,7 +96,6 @@ class Exchange:
                 _mark(self._portals, portal, marked=statement in self._statements)
                 self._by_itself = statement in self._alone
             case b"E":
-                self._executions += 1
                 return body.partition(b"\0")[0] in self._portals
         return False
 

@@ -16,7 +16,6 @@ import outlive
 from integration.client.servers import Servers
 from outlive.client.plan.literals import literal
 from outlive.testing import FaultProxy
-from outlive.testing.proxy import Where
 
 INSERT = "insert into entries values ($1, $2)"
 
@@ -108,28 +107,6 @@ async def test_batches_under_cut_commits_are_applied_once(
     assert {True, False} == {receipt.replayed for receipt in receipts}
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
-async def test_a_batch_cut_at_each_byte_of_its_end_is_applied_once(
-    proxied: outlive.Cluster, keyed: outlive.Cluster, proxy: FaultProxy, where: Where
-) -> None:
-    """Of the Sync that commits it, and of the answer to that, on connections that have all of it prepared."""
-    wanted: list[tuple[int, str]] = []
-
-    async def write() -> None:
-        number = len(wanted)
-        await proxied.batch([(INSERT, [number, "a"]), (INSERT, [number, "b"])], key=outlive.new_key())
-        wanted.extend([(number, "a"), (number, "b")])
-
-    for at_byte in range(5):
-        await write()
-        await write()
-        proxy.cut_commit(where, at_byte=at_byte, times=1)
-        await write()
-        proxy.heal()
-    assert await entries(keyed) == wanted
-    assert proxy.cuts[where] == 5
-
-
 async def test_a_batch_without_a_key_is_unknown_when_its_answer_is_lost(
     proxied: outlive.Cluster, proxy: FaultProxy
 ) -> None:
@@ -137,47 +114,6 @@ async def test_a_batch_without_a_key_is_unknown_when_its_answer_is_lost(
     proxy.cut_commit("after", times=1)
     with pytest.raises(outlive.CommitUnknownError):
         await proxied.batch([(INSERT, [1, "a"])])
-
-
-async def test_what_a_batch_reads_is_dropped(keyed: outlive.Cluster) -> None:
-    """Rows of a statement among the others disturb none of them, on the first time and once all is prepared."""
-    for number in range(3):
-        await keyed.batch(
-            [
-                (INSERT, [number, "a"]),
-                ("select * from entries, generate_series(1, 3)", []),
-                ("update entries set body = $2 where id = $1 returning *", [number, None if number else "b"]),
-                "select 1 / count(*) from entries",
-            ],
-            key=outlive.new_key(),
-        )
-    assert await entries(keyed) == [(0, "b"), (1, None), (2, None)]
-
-
-@pytest.mark.parametrize("key", ["own", None])
-async def test_a_batch_that_fails_midway_leaves_nothing_behind(keyed: outlive.Cluster, key: str | None) -> None:
-    """Neither what was sent before the fault, nor a transaction that a later batch could commit."""
-    for number in range(3):
-        made = None if key is None else outlive.new_key()
-        with pytest.raises(asyncpg.DivisionByZeroError):
-            await keyed.batch(
-                [(INSERT, [number, "a"]), ("update entries set id = 1 / $1::int", [0]), (INSERT, [number, "b"])],
-                key=made,
-            )
-        with pytest.raises(asyncpg.DataError):  # the driver finds out as it encodes
-            await keyed.batch([(INSERT, [number, "c"]), (INSERT, ["no number", "d"])], key=made)
-        await keyed.batch([(INSERT, [number, "e"]), (INSERT, [number, "f"])], key=made)
-    assert await entries(keyed) == [(number, body) for number in range(3) for body in "ef"]
-
-
-async def test_what_needs_a_transaction_block_finds_one(keyed: outlive.Cluster) -> None:
-    """LOCK and SET LOCAL do in a batch what they do between BEGIN and COMMIT."""
-    for number in range(3):
-        await keyed.batch(
-            ["lock table entries", "set local lock_timeout = '7s'",
-             ("insert into entries values ($1, current_setting('lock_timeout'))", [number])]
-        )  # fmt: skip
-    assert await entries(keyed) == [(number, "7s") for number in range(3)]
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read", "serializable"])

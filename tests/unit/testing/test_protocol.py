@@ -81,18 +81,3 @@ def test_a_refused_encryption_is_followed_by_the_startup() -> None:
     committed = message(b"C", b"COMMIT\0")
     assert [piece.data for piece in exchange.answers(b"N" + committed)] == [b"N", committed]
     assert [piece.commit for piece in exchange.requests(STARTUP + SIMPLE[1])] == [False, True]
-
-
-def test_a_sync_commits_several_executions_outside_a_transaction() -> None:
-    """It is found, its answer is that the server is ready; one after a lone execution, or in a transaction, is none."""
-    run, sync = message(b"B", b"\0s1\0\0\0\0\0\0\0") + message(b"E", b"\0\0\0\0\0"), message(b"S", b"")
-    idle, in_transaction = message(b"Z", b"I"), message(b"Z", b"T")
-    exchange = Exchange()
-    seen = [
-        [piece.commit for piece in exchange.requests(STARTUP + run + sync)],
-        [piece.commit for piece in exchange.answers(idle)],
-        [piece.commit for piece in exchange.requests(run + run + sync)],
-        [piece.commit for piece in exchange.answers(message(b"C", b"INSERT 0 1\0") + in_transaction)],
-        [piece.commit for piece in exchange.requests(run + run + sync)],
-    ]
-    assert [[index for index, commit in enumerate(found) if commit] for found in seen] == [[], [], [4], [1], []]

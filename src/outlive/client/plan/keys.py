@@ -65,11 +65,6 @@ class Key:
         return f"({quoted(str(self.value))},{quoted(request)})"
 
     @property
-    def binary(self) -> tuple[bytes, bytes]:
-        """The same in the protocol's binary form."""
-        return self.value.bytes if isinstance(self.value, UUID) else self.value.encode(), self.request
-
-    @property
     def find(self) -> str:
         """The query for the row of a key that was taken: request and result, locked."""
         return f"SELECT request, result::text AS result FROM {self.table} WHERE key = $1 FOR SHARE"  # noqa: S608

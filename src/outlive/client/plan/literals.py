@@ -20,14 +20,8 @@ def literal(value: object, type_name: str) -> str | None:
     """The constant for `value` as a parameter of that type (the server's short name), None if there is none."""
     if value is None:
         return "NULL"
-    text = text_form(value, type_name)
-    return None if text is None else quoted(text)
-
-
-def text_form(value: object, type_name: str) -> str | None:
-    """The text that such a constant holds, None if there is none; `value` is not None."""
     text = _array(value, type_name[:-2]) if type_name.endswith("[]") else _scalar(value, type_name)
-    return None if text is None or "\0" in text else text
+    return None if text is None or "\0" in text else quoted(text)
 
 
 def _array(value: object, element: str) -> str | None:
