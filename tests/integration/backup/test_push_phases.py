@@ -21,7 +21,7 @@ from outlive.backup.plan.archived import coverage, piece_key, pieces_by_segment,
 from outlive.backup.plan.gaps import find
 from outlive.model.wal import DEFAULT_SEGMENT_BYTES, WalSegment
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 _FULL = os.environ.get("OUTLIVE_FAULTS") == "full"
 ROUNDS = 5 if _FULL else 1
 _WHOLE = re.compile(r"/wal/[0-9A-F]{8}/[0-9A-F]{24}$")
@@ -62,7 +62,7 @@ STREAM_PHASES: dict[str, tuple[Which, At]] = {
     "superseded pieces removed, not known yet": (removes_pieces, At.STORED),
 }
 VICTIMS = ("archiver", "client", "postgres")
-# PostgreSQL starts its archiving process again each ten seconds at most, and a client's death by a signal ends it.
+# A client's death by a signal ends PostgreSQL's archiving process, which is started again up to a minute later.
 PUSHES = [
     (phase, victim)
     for phase, at in PUSH_PHASES.items()
@@ -71,10 +71,15 @@ PUSHES = [
 ]
 
 
+def rounds(victim: str) -> int:
+    """How often each kill is tried."""
+    return 1 if victim == "client" else ROUNDS
+
+
 @pytest.mark.parametrize(("phase", "victim"), PUSHES)
 async def test_a_kill_within_a_push(proxied: Archiving, proxy: StoreProxy, phase: str, victim: str) -> None:
     """Nobody is told that a segment is durable before it is; it is asked for again, and arrives as it was."""
-    for _ in range(ROUNDS):
+    for _ in range(rounds(victim)):
         await settle(proxied)
         hold = Hold(PUSH_PHASES[phase])
         proxy.do(hold, puts_segment)
@@ -92,7 +97,7 @@ async def test_a_kill_within_a_push(proxied: Archiving, proxy: StoreProxy, phase
 @pytest.mark.parametrize("victim", ["archiver", "client"])
 async def test_a_kill_before_a_push_begins(proxied: Archiving, victim: str) -> None:
     """PostgreSQL has asked, and the archiver has not looked yet: it asks again."""
-    for _ in range(ROUNDS):
+    for _ in range(rounds(victim)):
         await settle(proxied)
         os.kill(proxied.pid(), signal.SIGSTOP)
         name, digest = await switched(proxied)
@@ -107,7 +112,7 @@ async def test_a_kill_before_a_push_begins(proxied: Archiving, victim: str) -> N
 @pytest.mark.parametrize("victim", VICTIMS)
 async def test_a_kill_behind_a_push(proxied: Archiving, victim: str) -> None:
     """What was acknowledged stays, whoever dies then."""
-    for _ in range(ROUNDS):
+    for _ in range(rounds(victim)):
         await settle(proxied)
         name, digest = await switched(proxied)
         await acknowledged(proxied, name)
