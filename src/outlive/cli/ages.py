@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from outlive import system
 from outlive.errors import ConfigurationError
 
+MAX_AGE = timedelta(days=365_000)
+MAX_DIGITS = 12
+
 
 def age_of(text: str) -> timedelta:
     """A time as 90d, 12h, 30m or 10s.
@@ -16,9 +19,11 @@ def age_of(text: str) -> timedelta:
     """
     units = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
     number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and unit in units and int(number) <= 1_000_000):
+    known = number.isascii() and number.isdigit() and unit in units and len(number) < MAX_DIGITS
+    age = timedelta(**{units[unit]: int(number)}) if known else None
+    if age is None or age > MAX_AGE:
         raise ConfigurationError(f"{text!r} is no length of time", hint="Write 90d, 12h, 30m or 10s.")
-    return timedelta(**{units[unit]: int(number)})
+    return age
 
 
 def when(text: str | None) -> datetime | None:

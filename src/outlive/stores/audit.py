@@ -12,8 +12,9 @@ import asyncpg
 from outlive import system
 from outlive.client.options import positive
 from outlive.client.transaction import Transaction
-from outlive.errors import ConfigurationError, StateError
+from outlive.errors import StateError
 from outlive.model.identifiers import uuid7
+from outlive.stores.ages import ago
 from outlive.stores.encoding import checked_name, encode
 from outlive.stores.failures import typed_refusals
 from outlive.stores.plan.audit_chain import (
@@ -124,7 +125,11 @@ class Audit:
 
         `trusted` are heads that were noted before. Entries may be appended meanwhile; those that come after the
         beginning are not looked at. Where tenants are kept apart, only what this client may see is verified.
+
+        Raises:
+            ConfigurationError: a page holds no row.
         """
+        page = int(positive("page", page))
         noted = {(head.tenant, head.stream): head for head in trusted}
         spans = await self._spans()
         defects = [*_lost(noted, (span.head for span in spans)), *await self._beyond()]
@@ -148,9 +153,7 @@ class Audit:
         Raises:
             StateError: a row that would go is damaged, or the role may not remove any; the stream stays as it is.
         """
-        if older_than <= timedelta(0):
-            raise ConfigurationError(f"older_than must be a time, not {older_than}")
-        before, at_once = system.now_utc() - older_than, int(positive("batch", batch))
+        before, at_once = ago("older_than", older_than), int(positive("batch", batch))
         removed = [await self._prune_stream(span, before, at_once, dry_run=dry_run) for span in await self._spans()]
         return AuditPruning(sum(1 for entries in removed if entries), sum(removed))
 

@@ -14,7 +14,8 @@ import asyncpg
 from outlive.client.options import positive
 from outlive.errors import SchemaError, UnstorableError
 from outlive.stores import vectors
-from outlive.stores.encoding import checked_name, decode, digest, encode
+from outlive.stores.ages import checked_age
+from outlive.stores.encoding import checked_name, decode, digest, encode, encode_object
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -85,6 +86,8 @@ class Context:
             SchemaError: there are embeddings among them, and `enable_vectors` was not called.
             UnstorableError: an embedding has another length, or something can't be kept as it is.
         """
+        if isinstance(documents, str):
+            raise UnstorableError("several documents were expected, not one string", hint="Say [content].")
         listed = [NewDocument(each) if isinstance(each, str) else each for each in documents]
         if not listed:
             return
@@ -133,7 +136,7 @@ class Context:
 
     async def expire(self, keep: timedelta, *, batch: int = EXPIRE_BATCH) -> int:
         """Delete what was retrieved longer ago than `keep`, a batch a transaction; returns how many documents."""
-        keep_s, deleted = positive("keep", keep.total_seconds()), 0
+        keep_s, deleted = checked_age("keep", keep).total_seconds(), 0
         while True:
             row = await self._statements.write(queries("context")["expire"], keep_s, int(positive("batch", batch)))
             deleted += int(row["deleted"])
@@ -143,7 +146,7 @@ class Context:
     async def _search(
         self, query: str, sought: str, k: int, source: str | None, metadata: Mapping[str, Any] | None
     ) -> tuple[Found, ...]:
-        contains = encode(dict(metadata or {}), "the metadata to search for", self._max_value_bytes)
+        contains = encode_object(metadata, "the metadata to search for", self._max_value_bytes)
         sql = queries("context")[query]
         rows = await self._statements.read_all(sql, sought, int(positive("k", k)), source, contains)
         return tuple(Found(_document(row), row["score"]) for row in rows)
@@ -152,7 +155,7 @@ class Context:
         contents = [document.content for document in documents]
         for content in contents:
             encode(content, "a document's content", self._max_value_bytes)
-        metadata = [encode(dict(d.metadata), "a document's metadata", self._max_value_bytes) for d in documents]
+        metadata = [encode_object(d.metadata, "a document's metadata", self._max_value_bytes) for d in documents]
         return [digest(content) for content in contents], contents, metadata
 
 
@@ -176,8 +179,10 @@ def vector_refusals() -> Iterator[None]:
     except SchemaError as error:
         hint = "Call `await state.context.enable_vectors(dimensions)` once, as the role that migrated."
         raise SchemaError("no embeddings are kept in this database", hint=hint) from error
-    except asyncpg.DataError as error:
-        raise UnstorableError(f"the embedding does not fit those that are kept: {error}") from error
+    except UnstorableError as error:
+        if not isinstance(error.__cause__, asyncpg.DataError):
+            raise
+        raise UnstorableError(f"the embedding does not fit those that are kept: {error.__cause__}") from error
 
 
 def _document(row: Mapping[str, Any]) -> Document:

@@ -11,7 +11,7 @@ from outlive.errors import ConfigurationError, NotFoundError
 from outlive.stores import life, listing, transfer
 from outlive.stores.appends import Appends
 from outlive.stores.conversation import Conversation
-from outlive.stores.encoding import checked_name, decode, encode
+from outlive.stores.encoding import checked_name, checked_names, decode, encode_object
 from outlive.stores.hold import Hold
 from outlive.stores.listing import DEFAULT_PAGE, Page, Status
 from outlive.stores.queries import queries
@@ -20,6 +20,7 @@ from outlive.stores.statements import Statements
 
 DEFAULT_LEASE_S = 30.0
 MAX_LEASE_S = 86_400.0
+_ID = "a conversation's id"
 
 
 class Conversations:
@@ -51,7 +52,7 @@ class Conversations:
         """
         row = await self._statements.write(
             queries("conversations")["open"],
-            checked_name(id, "a conversation's id"),
+            checked_name(id, _ID),
             checked_name(worker, "a worker's name"),
             checked_lease(lease_s),
             self._metadata(metadata),
@@ -68,7 +69,7 @@ class Conversations:
         """
         checked_name(worker, "a worker's name")
         sql = queries("conversations")["claim"]
-        rows = await self._statements.write_all(sql, list(among), worker, checked_lease(lease_s))
+        rows = await self._statements.write_all(sql, checked_names(among, _ID), worker, checked_lease(lease_s))
         return self._held(read_picture(rows[0]), worker, lease_s) if rows else None
 
     async def create(self, ids: Iterable[str], *, metadata: Mapping[str, Any] | None = None) -> int:
@@ -76,7 +77,7 @@ class Conversations:
 
         A retry after a lost answer counts only what is new to it.
         """
-        checked = [checked_name(each, "a conversation's id") for each in ids]
+        checked = checked_names(ids, _ID)
         row = await self._statements.write(queries("conversations")["create"], checked, self._metadata(metadata))
         return int(row[0])
 
@@ -93,7 +94,7 @@ class Conversations:
 
     async def count_open(self, among: Iterable[str]) -> int:
         """How many of these conversations exist and are not complete."""
-        row = await self._statements.read(queries("conversations")["count_open"], list(among))
+        row = await self._statements.read(queries("conversations")["count_open"], checked_names(among, _ID))
         return 0 if row is None else int(row[0])
 
     async def list(
@@ -159,7 +160,7 @@ class Conversations:
         whole: bool,
     ) -> Mapping[str, Any]:
         sql = queries("listing")["change_metadata"]
-        row = await self._statements.write(sql, id, self._metadata(changes), [*removed], whole)
+        row = await self._statements.write(sql, id, self._metadata(changes), checked_names(removed, "a key"), whole)
         return MappingProxyType(decode(row["metadata"]))
 
     async def fork(self, id: str, new_id: str, *, at_turn: str | None = None) -> int:  # noqa: A002
@@ -173,7 +174,7 @@ class Conversations:
             KeyReusedError: there is a conversation `new_id` that is not this fork.
         """
         sql = queries("life")["fork"]
-        row = await self._statements.write(sql, id, at_turn, checked_name(new_id, "a conversation's id"))
+        row = await self._statements.write(sql, id, at_turn, checked_name(new_id, _ID))
         return int(row["turns"])
 
     def export(self, id: str, *, format: transfer.Format = "jsonl") -> AsyncIterator[str]:  # noqa: A002
@@ -232,7 +233,7 @@ class Conversations:
         return await life.forget(self._statements, older_than, batch=batch, dry_run=dry_run, on_progress=on_progress)
 
     def _metadata(self, metadata: Mapping[str, Any] | None) -> str:
-        return encode(dict(metadata or {}), "the metadata", self._max_value_bytes)
+        return encode_object(metadata, "the metadata", self._max_value_bytes)
 
     def _held(self, picture: Picture, worker: str, lease_s: float) -> Conversation:
         hold = Hold(self._statements, picture.id, worker, picture.lease_token, lease_s, self._max_value_bytes)

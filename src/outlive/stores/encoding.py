@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,7 +37,8 @@ def encode(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise UnstorableError(f"{what} can't be stored as JSON: {error}") from None
+        place = _place_of_no_json(value)
+        raise UnstorableError(f"{what} can't be stored as JSON: {place}{error}") from None
     for flaw in _flaws(value, "$"):
         raise UnstorableError(f"{what} can't be stored: {flaw}")
     size_bytes = len(text.encode())
@@ -46,6 +48,17 @@ def encode(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
             hint="Keep large content elsewhere and store a reference to it, or raise max_value_bytes of AgentState.",
         )
     return text
+
+
+def encode_object(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
+    """The JSON text of a mapping, as `encode` has it; None is an empty one.
+
+    Raises:
+        UnstorableError: it is no mapping, or can't be kept as it is.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise UnstorableError(f"{what} must be a dictionary, not {type(value).__name__}")
+    return encode(dict(value or {}), what, max_bytes)
 
 
 def decode(text: str) -> Any:
@@ -85,10 +98,43 @@ def checked_name(name: object, what: str) -> str:
     return name
 
 
+def checked_names(names: Iterable[object], what: str) -> list[str]:
+    """Several ids or keys that the database can hold.
+
+    Raises:
+        UnstorableError: one can't be kept as it is, or one string was given where several are wanted.
+    """
+    if isinstance(names, str):
+        raise UnstorableError(f"several were expected, not one string: {names!r}", hint=f"Say [{names!r}].")
+    return [checked_name(name, what) for name in names]
+
+
 def describe(error: Exception | str) -> str:
     """An error as the text that is kept of it."""
     text = (error if isinstance(error, str) else f"{type(error).__name__}: {error}").replace("\0", "\\0")
     return text.encode(errors="replace").decode()[:MAX_ERROR_LENGTH]
+
+
+def _place_of_no_json(value: object) -> str:
+    """Where in a value the first thing stands that JSON has no form for, to begin a sentence with."""
+    try:
+        return next((f"{place}: " for place in _no_json(value, "$")), "")
+    except RecursionError:
+        return ""
+
+
+def _no_json(value: object, place: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _no_json(inner, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _no_json(inner, f"{place}[{index}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield place
+    elif not isinstance(value, str | int | None):
+        yield place
 
 
 def _flaws(value: object, place: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from outlive import system
 from outlive.client.options import positive
 from outlive.errors import UnstorableError
 from outlive.model.identifiers import uuid7
+from outlive.stores.ages import MAX_AGE, checked_age, checked_moment
 from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.event_buffer import EventBuffer
 from outlive.stores.plan.event_batches import BufferLimits
@@ -74,17 +75,17 @@ class Events:
             UnstorableError: something of it can't be kept as it is.
         """
         now = system.now_utc()
-        if at is not None and at.tzinfo is None:
-            raise UnstorableError(f"the event {kind!r} can't be stored: its moment {at} has no time zone")
-        checked_name(kind, "an event's kind")
-        if subject is not None:
-            checked_name(subject, "an event's subject")
-        encode(attributes, f"the attributes of {kind!r}", self._max_value_bytes)
         event_id = uuid7(int(now.timestamp() * 1000), system.chance.getrandbits(74))
-        return Event(event_id, at or now, kind, subject, attributes)
+        event = Event(event_id, at or now, kind, subject, attributes)
+        self._checked(event)
+        return event
 
     async def append(self, events: Iterable[Event]) -> int:
-        """Keep events in one transaction; returns how many of them were not there yet."""
+        """Keep events in one transaction; returns how many of them were not there yet.
+
+        Raises:
+            UnstorableError: something of one can't be kept as it is.
+        """
         listed = list(events)
         if not listed:
             return 0
@@ -124,6 +125,7 @@ class Events:
 
         `before` is the last event of the page before, for the next page.
         """
+        _check_span(since, until)
         place = (None, None) if before is None else (before.at, before.id)
         sql = queries("events")["read"]
         rows = await self._statements.read_all(sql, since, until, kind, subject, *place, limit)
@@ -131,6 +133,7 @@ class Events:
 
     async def count(self, *, since: datetime = BEGINNING, until: datetime = END) -> dict[str, int]:
         """How many events there are of each kind."""
+        _check_span(since, until)
         rows = await self._statements.read_all(queries("events")["count"], since, until)
         return {row["kind"]: row["number"] for row in rows}
 
@@ -138,6 +141,7 @@ class Events:
         self, slice_s: float, *, since: datetime, until: datetime, kind: str | None = None, limit: int = LIMIT
     ) -> tuple[EventCount, ...]:
         """How many events there are of each kind in each slice of `slice_s` seconds; the first begins at `since`."""
+        _check_span(since, until)
         sql = queries("events")["count_over_time"]
         rows = await self._statements.read_all(sql, since, until, positive("slice_s", slice_s), kind, limit)
         return tuple(EventCount(**row) for row in rows)
@@ -149,6 +153,7 @@ class Events:
         loses no event: the first event of a day makes its partition.
         """
         days = positive("retention_days", retention_days)
+        checked_age("retention_days", timedelta(days=min(days, 2 * MAX_AGE.days)))
         row = await self._statements.write(queries("events")["maintain"], days * DAY_S)
         return EventMaintenance(row["made"], row["dropped"], row["deleted"])
 
@@ -158,9 +163,23 @@ class Events:
             [event.at for event in events],
             [event.kind for event in events],
             [event.subject for event in events],
-            [encode(event.attributes, f"the attributes of {event.kind!r}", self._max_value_bytes) for event in events],
+            [self._checked(event) for event in events],
         )
         return int((await statements.write(queries("events")["append"], *columns))["added"])
+
+    def _checked(self, event: Event) -> str:
+        """The text of its attributes, once all of it was found fit to be stored."""
+        checked_name(event.kind, "an event's kind")
+        if event.subject is not None:
+            checked_name(event.subject, "an event's subject")
+        if event.at.tzinfo is None:
+            raise UnstorableError(f"the event {event.kind!r} can't be stored: its moment {event.at} has no time zone")
+        return encode(event.attributes, f"the attributes of {event.kind!r}", self._max_value_bytes)
+
+
+def _check_span(since: datetime, until: datetime) -> None:
+    checked_moment("since", since)
+    checked_moment("until", until)
 
 
 def _event(row: Mapping[str, Any]) -> Event:

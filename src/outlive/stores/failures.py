@@ -17,6 +17,7 @@ from outlive.errors import (
     StateError,
     TransactionError,
     UnavailableError,
+    UnstorableError,
     VersionConflictError,
 )
 
@@ -49,6 +50,13 @@ _NO_SUCH_NAME = frozenset({"42P01", "42883", "42704", "3F000", "42703"})
 _FORBIDDEN = "42501"
 _ROW_SECURITY = "row-level security"
 _ACT = "Give the stores a client that acts for a tenant: AgentState(db.as_tenant(name))."
+_OTHER_ROLE = (
+    "Log in with a role that may: outlive_app reads and writes, outlive_reader reads, and the role that migrated, or a "
+    "member of outlive_owner, maintains."
+)
+
+# Data that PostgreSQL can't take, and its limits: a name with a NUL that is only looked for comes to this as well.
+_UNFIT = ("22", "54")
 
 
 @contextmanager
@@ -56,7 +64,7 @@ def typed_refusals() -> Iterator[None]:
     """Turn what the stores' own functions raise into a `StateError`; everything else passes through.
 
     Every statement of the stores is the stores' own, so a name that the database does not know is a missing or
-    older schema, never the user's SQL.
+    older schema, never the user's SQL, and what it can't take is an argument.
     """
     try:
         yield
@@ -78,6 +86,10 @@ def _refusal(error: asyncpg.PostgresError) -> StateError | None:
         return refusal(sqlstate, f"{message} ({detail})" if detail else message)
     if sqlstate == _FORBIDDEN and _ROW_SECURITY in message:
         return StateError(f"tenants are kept apart here, and this client acts for none: {message}", hint=_ACT)
+    if sqlstate == _FORBIDDEN:
+        return StateError(f"this role may not do that: {message}", hint=_OTHER_ROLE)
+    if sqlstate.startswith(_UNFIT):
+        return UnstorableError(f"this can be neither kept nor found: {message}")
     if sqlstate in _NO_SUCH_NAME:
         return SchemaError(f"the schema `outlive` is not there as this code needs it: {message}")
     return None

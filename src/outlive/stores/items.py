@@ -13,9 +13,8 @@ import asyncpg
 from outlive.client.transaction import Transaction
 from outlive.errors import SchemaError
 from outlive.stores import vectors
-from outlive.stores.encoding import checked_name, decode, encode
+from outlive.stores.encoding import checked_name, decode, encode_object
 from outlive.stores.failures import typed_refusals
-from outlive.stores.plan.sharing import dumps
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -80,7 +79,10 @@ class Items:
             await self._statements.apply(queries("items")["put"], *columns)
 
     def _text(self, put: Put) -> str:
-        return encode(dict(put.value or {}), f"the item {put.key!r} of {put.ns}", self._max_value_bytes)
+        return encode_object(put.value, f"the item {put.key!r} of {put.ns}", self._max_value_bytes)
+
+    def _sought(self, filter_: Mapping[str, Any]) -> str:
+        return encode_object(filter_, "the filter", self._max_value_bytes)
 
     async def get(self, names: Sequence[Name]) -> dict[Name, Item]:
         """The items that there are of these; shows every acknowledged write."""
@@ -89,7 +91,7 @@ class Items:
 
     async def search(self, prefix: Path, filter_: Mapping[str, Any], offset: int, limit: int) -> list[Item]:
         """The items under a path that match, those that were changed last first."""
-        return await self._read("search", list(prefix), dumps(dict(filter_)), offset, limit)
+        return await self._read("search", list(prefix), self._sought(filter_), offset, limit)
 
     async def nearest(
         self, prefix: Path, filter_: Mapping[str, Any], offset: int, limit: int, embedding: Sequence[float]
@@ -100,7 +102,7 @@ class Items:
             SchemaError: no embeddings are kept in this database.
         """
         with _room():
-            return await self._read("nearest", list(prefix), dumps(dict(filter_)), offset, limit, _vector(embedding))
+            return await self._read("nearest", list(prefix), self._sought(filter_), offset, limit, _vector(embedding))
 
     async def namespaces(
         self, conditions: Sequence[tuple[Path, bool]], depth: int | None, offset: int, limit: int
@@ -172,7 +174,8 @@ def _item(row: asyncpg.Record) -> Item:
 
 def _path(path: Path) -> str:
     """A path as the text of an array, for a column whose arrays are not of one length."""
-    escaped = [label.replace("\\", "\\\\").replace('"', '\\"') for label in path]
+    checked = [checked_name(label, "a label of a namespace") for label in path]
+    escaped = [label.replace("\\", "\\\\").replace('"', '\\"') for label in checked]
     return "{" + ",".join(f'"{label}"' for label in escaped) + "}"
 
 

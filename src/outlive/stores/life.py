@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from outlive import system
 from outlive.errors import ConfigurationError
+from outlive.stores.ages import ago, checked_age
 from outlive.stores.encoding import checked_name
 from outlive.stores.queries import queries
 from outlive.stores.shared import new_attempt
@@ -50,8 +50,7 @@ async def erase(statements: Statements, ids: Iterable[str], subject: str | None,
         checked_name(subject, "a subject")
     if not names and subject is None:
         raise ConfigurationError("nothing to erase was named", hint="Name conversations by their ids, or a subject.")
-    if refuse <= timedelta(0):
-        raise ConfigurationError(f"erased ids must be refused for a while, not for {refuse}")
+    checked_age("refuse_for", refuse)
     sql = queries("life")["erase"]
     rows = await statements.write_all(sql, new_attempt(), names, subject, refuse.total_seconds())
     gone, left = ({row["name"]: row["rows"] for row in rows if row["remains"] is remains} for remains in (False, True))
@@ -67,11 +66,9 @@ async def forget(
     on_progress: Callable[[Forgotten], object] | None,
 ) -> Forgotten:
     """See `Conversations.retention`."""
-    if older_than <= timedelta(0):
-        raise ConfigurationError(f"older_than must be a time, not {older_than}")
+    before = ago("older_than", older_than)
     if not 0 < batch <= MAX_BATCH:
         raise ConfigurationError(f"batch must lie between 1 and {MAX_BATCH}, not {batch}")
-    before = system.now_utc().astimezone(UTC) - older_than
     done, after = Forgotten(), 0
     while True:
         done, next_key = await _batch(statements, done, before, after, batch, dry_run=dry_run)

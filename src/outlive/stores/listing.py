@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from outlive.errors import ConfigurationError
-from outlive.stores.encoding import decode, encode
+from outlive.stores.ages import checked_moment
+from outlive.stores.encoding import decode, encode_object
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -19,6 +20,7 @@ MAX_PAGE = 1000
 """The most conversations that one page has."""
 
 _NEWEST = 2**63 - 1
+_DIGITS = 20
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -67,9 +69,9 @@ def wanted(status: str | None, updated_since: datetime | None, metadata: Mapping
     """
     if status is not None and status not in get_args(Status):
         raise ConfigurationError(f"status is one of {', '.join(get_args(Status))}, not {status!r}")
-    if updated_since is not None and updated_since.tzinfo is None:
-        raise ConfigurationError(f"updated_since must have a time zone, {updated_since.isoformat()} has none")
-    text = encode(dict(metadata), "the metadata to search for") if metadata else None
+    if updated_since is not None:
+        checked_moment("updated_since", updated_since)
+    text = encode_object(metadata, "the metadata to search for") if metadata else None
     return Wanted("open" if status == "open" else "complete" if status else None, updated_since, text)
 
 
@@ -95,7 +97,7 @@ async def _rows(statements: Statements, wanted: Wanted, below: int, limit: int) 
 def _cursor(after: str | None) -> int:
     if after is None:
         return _NEWEST
-    if not (after.isascii() and after.isdigit() and int(after) <= _NEWEST):
+    if not (after.isascii() and after.isdigit() and len(after) < _DIGITS and int(after) <= _NEWEST):
         raise ConfigurationError(f"{after!r} is not the `next` of a page")
     return int(after)
 

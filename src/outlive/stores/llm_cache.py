@@ -15,8 +15,9 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from outlive import system
-from outlive.errors import ConfigurationError, OutliveError, UnstorableError
+from outlive.errors import OutliveError, UnstorableError
 from outlive.model.deadline import Deadline
+from outlive.stores.ages import checked_age
 from outlive.stores.conversations import checked_lease
 from outlive.stores.encoding import checked_name, decode, digest, encode
 from outlive.stores.failures import PASSING
@@ -103,8 +104,7 @@ class LlmCache:
             UnstorableError: the request is no value of JSON. An answer that is none is returned, and not kept.
             ConfigurationError: `ttl` or `lease_s` makes no sense.
         """
-        if ttl <= timedelta(0):
-            raise ConfigurationError(f"ttl must be longer than nothing, not {ttl}")
+        checked_age("ttl", ttl)
         key = self._key(model, prompt, parameters)
         request = _Request(model, key, new_attempt(), checked_lease(lease_s), _subject(subject))
         async with self._asking.setdefault(key, asyncio.Lock()):

@@ -19,6 +19,7 @@ from outlive import system
 from outlive.client.options import positive
 from outlive.errors import ConfigurationError, OutliveError
 from outlive.model.deadline import Deadline
+from outlive.stores.ages import checked_age
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -54,8 +55,8 @@ class Keep:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             age = getattr(self, name)
-            if age is not None and age <= timedelta(0):
-                raise ConfigurationError(f"{name} can't be kept for {age}")
+            if age is not None:
+                checked_age(name, age)
         if self.keys < timedelta(hours=1):
             raise ConfigurationError(f"keys are kept for an hour at least, not for {self.keys}")
 

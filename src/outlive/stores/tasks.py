@@ -11,6 +11,7 @@ from outlive import system
 from outlive.client.cluster import Cluster
 from outlive.client.transaction import Transaction
 from outlive.errors import ConfigurationError
+from outlive.stores.ages import checked_age
 from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.conversations import checked_lease
 from outlive.stores.encoding import checked_name
@@ -178,10 +179,11 @@ class Tasks(TaskReads):
         Their keys are forgotten with them. Dead tasks are kept unless `statuses` names them.
         """
         sql, total = queries("tasks")["expire"], 0
+        age_s = checked_age("older_than", older_than).total_seconds()
         for status in statuses:
             deleted = batch
             while deleted == batch:
-                row = await self._statements.write(sql, status.value, older_than.total_seconds(), batch)
+                row = await self._statements.write(sql, status.value, age_s, batch)
                 deleted = row["deleted"]
                 total += deleted
         return total

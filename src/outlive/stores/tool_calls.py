@@ -84,6 +84,7 @@ class ToolCalls:
 
     def _request(self, key: str, name: str, args: tuple[Any, ...]) -> _Request:
         checked_name(key, "a tool call's key")
+        checked_name(name, f"the name of the tool call {key!r}")
         arguments = encode(list(args), f"the arguments of the tool call {key!r}", self._hold.max_value_bytes)
         return _Request(key, name, arguments, digest(f"{name}\n{arguments}"))
 

@@ -12,6 +12,9 @@ from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.records import NewTurn, Turn
 
 MAX_TOKENS = 2**63 - 1
+MAX_DOLLARS = Decimal(10) ** 15
+MAX_DECIMALS = 50
+"""The most digits after the point of an amount: an export of it has to be readable again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,11 @@ class TurnColumns:
             KeyReusedError: two of the turns share an id.
         """
         ids = [checked_name(turn.id, "a turn's id") for turn in turns]
+        seen: set[str] = set()
         for turn_id in ids:
-            if ids.count(turn_id) > 1:
+            if turn_id in seen:
                 raise KeyReusedError(f"the turn id {turn_id!r} is given twice in one append")
+            seen.add(turn_id)
         return cls(
             ids,
             [checked_name(turn.role, f"the role of the turn {turn.id!r}") for turn in turns],
@@ -68,8 +73,11 @@ def checked_dollars(dollars: object, what: str) -> Decimal:
     """An amount of dollars that the database can hold; a float counts as the number that it prints as."""
     try:
         amount = dollars if isinstance(dollars, Decimal) else Decimal(str(dollars))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount < 0:
-        raise UnstorableError(f"{what} must be an amount from 0, not {dollars!r}")
-    return amount
+    if not amount.is_finite() or not 0 <= amount <= MAX_DOLLARS:
+        raise UnstorableError(f"{what} must be an amount from 0 to {MAX_DOLLARS:,}, not {dollars!s:.100}")
+    _, digits, exponent = amount.as_tuple()
+    if (isinstance(exponent, int) and -exponent > MAX_DECIMALS) or len(digits) > MAX_DECIMALS:
+        raise UnstorableError(f"{what} must have {MAX_DECIMALS} digits at most, {dollars!s:.100} has more")
+    return amount.copy_abs()

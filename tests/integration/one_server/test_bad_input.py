@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -13,8 +15,8 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 import outlive
 from outlive.adapters.langgraph import OutliveSaver
-from outlive.errors import UnstorableError
-from outlive.stores import AgentState, NewTurn
+from outlive.errors import ConfigurationError, UnstorableError
+from outlive.stores import AgentState, Event, NewTurn
 from outlive.stores.app_sessions import SessionName, States
 from outlive.stores.histories import Entry, History
 from outlive.stores.items import Put
@@ -83,6 +85,41 @@ BAD = {
 }
 
 
+async def _lines(state: AgentState, name: str) -> list[str]:
+    return [line async for line in state.conversations.export(name)]
+
+
+READS: dict[str, Callable[[AgentState, str], Awaitable[object]]] = {
+    "load": lambda state, name: state.conversations.load(name),
+    "claim": lambda state, name: state.conversations.claim([name], worker="w"),
+    "count": lambda state, name: state.conversations.count_open([name]),
+    "set metadata": lambda state, name: state.conversations.set_metadata(name, {}),
+    "remove metadata": lambda state, name: state.conversations.merge_metadata("bad", {}, remove=[name]),
+    "fork": lambda state, name: state.conversations.fork(name, "fork"),
+    "export": _lines,
+    "contents": lambda state, name: state.shared.contents(name),
+    "an agent's state": lambda state, name: state.load_agent_state(name),
+    "a preference": lambda state, name: state.preferences.get("s", name),
+    "preferences": lambda state, name: state.preferences.all(name),
+    "a task": lambda state, name: state.tasks.find("q", name),
+    "tasks": lambda state, name: state.tasks.page(queue=name),
+    "a task's conversation": lambda state, name: state.tasks.enqueue("q", 1, conversation=name),
+    "documents": lambda state, name: state.context.get(name),
+    "words": lambda state, name: state.context.search_text(name),
+    "an answer": lambda state, name: state.llm_cache.find(name, "p", {}),
+    "events": lambda state, name: state.events.read(subject=name),
+    "a made event": lambda state, name: state.events.append([Event(uuid4(), NOW, name, None, 1)]),
+    "entries": lambda state, name: state.audit.last(subject=name),
+    "a session": lambda state, name: state.app_sessions.load(SessionName("a", "u", name)),
+    "a history": lambda state, name: state.histories.read(name),
+    "an item": lambda state, name: state.items.get([(("ns",), name)]),
+    "items": lambda state, name: state.items.search((name,), {}, 0, 1),
+    "items that match": lambda state, name: state.items.search(("ns",), {"a": name}, 0, 1),
+    "namespaces": lambda state, name: state.items.namespaces([((name,), False)], None, 0, 1),
+}
+"""What only looks for a name, or changes what should be there: the name may have come from anywhere."""
+
+
 async def _rows(superuser: asyncpg.Connection) -> dict[str, int]:
     names = await superuser.fetch(
         "select relname as name from pg_class where relnamespace = 'outlive'::regnamespace and relkind = 'r'"
@@ -113,6 +150,64 @@ async def test_no_store_keeps_half_of_what_it_refuses(
         said[name] = str(refused.value)
     assert await _rows(superuser) == before
     assert {name: text for name, text in said.items() if flaw.lower() not in text.lower()} == {}
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+async def test_a_name_that_no_database_holds_is_refused_by_whoever_looks_for_it(state: AgentState, name: str) -> None:
+    """The error is the product's own, as it is where something is written."""
+    raised: dict[str, type[Exception] | None] = {}
+    for read, work in READS.items():
+        try:
+            await work(state, name)
+        except Exception as error:  # whatever it is, it is compared
+            raised[read] = type(error)
+        else:
+            raised[read] = None
+    assert raised == dict.fromkeys(READS, UnstorableError)
+
+
+MISTAKES: dict[str, tuple[type[Exception], Callable[[AgentState], Awaitable[object]]]] = {
+    "one id for several": (UnstorableError, lambda state: state.conversations.create("abc")),
+    "one id to claim": (UnstorableError, lambda state: state.conversations.claim("abc", worker="w")),
+    "one key to remove": (UnstorableError, lambda state: state.conversations.merge_metadata("bad", {}, remove="ab")),
+    "one document for several": (UnstorableError, lambda state: state.context.add("s", "abc")),
+    "metadata that is a list": (UnstorableError, lambda state: state.conversations.create(["x"], metadata=[1])),  # type: ignore[arg-type]
+    "a moment of no zone": (ConfigurationError, lambda state: state.events.read(since=datetime(2026, 1, 1))),  # noqa: DTZ001
+    "a moment of no zone to count": (ConfigurationError, lambda state: state.events.count(until=datetime(2026, 1, 1))),  # noqa: DTZ001
+    "no page": (ConfigurationError, lambda state: state.audit.verify(page=0)),
+    "older than the calendar": (ConfigurationError, lambda state: state.conversations.retention(timedelta.max)),
+    "pruned by an age like that": (ConfigurationError, lambda state: state.audit.prune(timedelta.max)),
+    "tasks that will end": (ConfigurationError, lambda state: state.tasks.expire(timedelta(days=-1))),
+    "events of all ages": (ConfigurationError, lambda state: state.events.maintain(1e12)),
+    "a page of no list": (ConfigurationError, lambda state: state.conversations.list(after="9" * 5_000)),
+    "a tool of no name": (UnstorableError, lambda state: _named(state, "\ud800")),
+    "more than all dollars": (UnstorableError, lambda state: _paid(state, Decimal("1e300"))),
+    "dollars of no digits": (UnstorableError, lambda state: _paid(state, Decimal("1e-400"))),
+}
+
+
+async def _named(state: AgentState, name: str) -> None:
+    async with await state.conversations.open("bad", worker="w") as conversation:
+        await conversation.tool_call("k", lambda: 1, name=name)
+
+
+async def _paid(state: AgentState, dollars: Decimal) -> None:
+    async with await state.conversations.open("bad", worker="w") as conversation:
+        await conversation.append("paid", "user", "x", dollars=dollars)
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_what_makes_no_sense_is_refused_as_such(
+    state: AgentState, superuser: asyncpg.Connection, mistake: str
+) -> None:
+    """Nothing is kept of it: one string is no list of its letters, and a moment means the same on every machine."""
+    refusal, work = MISTAKES[mistake]
+    before = await _rows(superuser)
+    with pytest.raises(refusal):
+        await work(state)
+    assert await _rows(superuser) == before
 
 
 @pytest.mark.usefixtures("begun")

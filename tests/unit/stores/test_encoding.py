@@ -21,6 +21,8 @@ from outlive.stores.encoding import checked_name, decode, encode
         (math.inf, "not JSON compliant"),
         ({1, 2}, "type set is not JSON serializable"),
         (b"bytes", "type bytes is not JSON serializable"),
+        ({"a": [1, {"b": math.nan}]}, r"\$\.a\[1\]\.b: Out of range"),
+        ({"a": [1, {"b": {1}}]}, r"\$\.a\[1\]\.b: Object of type set"),
     ],
 )
 def test_what_would_not_come_back_is_refused_with_its_place(value: object, flaw: str) -> None:
