@@ -10,7 +10,7 @@ import typer
 from outlive.backup.layout import Kind
 from outlive.backup.plan.source import Wanted
 from outlive.cli.storage_options import DsnOption, KeyFile, OptionsFile, PolicyFile, Storage
-from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json
+from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, put, put_json
 
 app = typer.Typer(help="Backups: take them, list them, check them, keep and remove them.", no_args_is_help=True)
 
@@ -52,12 +52,11 @@ def create(
     """
     from outlive.cli import backup_acts as acts
     from outlive.cli import backup_view as view
-    from outlive.cli.storage import access, place
+    from outlive.cli.storage import access_or_exit, place_or_exit
 
-    home = chosen_directory(directory)
-    where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
+    where = place_or_exit(storage, storage_options, key_file, directory, policy)
     said = call_or_exit(lambda: acts.of_policy(policy, kind))
-    reach = call_or_exit(lambda: access(dsn, home, database or said.database))
+    reach = access_or_exit(dsn, directory, database or said.database)
     wish = call_or_exit(
         lambda: acts.request(
             where,
@@ -91,9 +90,9 @@ def list_(
     """
     from outlive.cli import backup_acts as acts
     from outlive.cli import backup_view as view
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
+    where = place_or_exit(storage, storage_options, None, directory, policy)
     catalog = await_or_exit(acts.catalog(where))
     put_json(view.catalog_json(catalog)) if json else put(view.catalog_text(catalog))
 
@@ -116,9 +115,9 @@ def show(
     """
     from outlive.cli import backup_acts as acts
     from outlive.cli import backup_view as view
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
+    where = place_or_exit(storage, storage_options, None, directory, policy)
     catalog = await_or_exit(acts.catalog(where))
     manifest = call_or_exit(lambda: catalog.find(backup))
     put_json(view.as_json(manifest, catalog)) if json else put(view.details(manifest, catalog))

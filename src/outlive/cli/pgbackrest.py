@@ -148,15 +148,10 @@ def _engine(stanza: str, config: Path, postgres_bin: Path | None) -> PgBackRest:
 
 
 def _target(to_time: str | None) -> Target:
-    from outlive.backup.plan.targets import Latest, Refusal, parse_time
-    from outlive.backup.restoring.restore import refusal
+    from outlive.backup.plan.targets import Latest, parse_time
+    from outlive.backup.restoring.restore import granted
 
-    if to_time is None:
-        return Latest()
-    parsed = parse_time(to_time)
-    if isinstance(parsed, Refusal):
-        raise refusal(parsed)
-    return parsed
+    return Latest() if to_time is None else granted(parse_time(to_time))
 
 
 def _line(backup: EngineBackup) -> str:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from outlive.cli.storage_options import DsnOption, KeyFile, OptionsFile, PolicyFile, Storage
-from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json
+from outlive.cli.terminal import Dir, Json, await_or_exit, put, put_json
 from outlive.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from outlive.backup.plan.proof import Place, Proof
     from outlive.backup.proving.proof import Stand
+    from outlive.cli.storage import Place as Store
     from outlive.model.durability import Receipt
+    from outlive.postgres.access import Access
 
 
 def proof(
@@ -35,25 +37,23 @@ def proof(
       outlive proof booking-7
       outlive proof "$(cat receipt.txt)" --json
     """
-    from outlive.cli.storage import access, place
+    from outlive.cli.storage import access_or_exit, place_or_exit
 
-    home = chosen_directory(directory)
-    where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
-    reach = call_or_exit(lambda: access(dsn, home))
-    receipt = call_or_exit(lambda: _receipt(what))
-
-    async def work() -> tuple[Place, tuple[Stand, ...], Proof]:
-        from outlive.backup.observation import observe
-        from outlive.backup.proving import proof as proving
-
-        at = await proving.conversation(reach, what) if receipt is None else _place(receipt)
-        async with where.opened() as store:
-            catalog, material = await observe(store, where.keyring)
-            return at, await proving.stands(reach), await proving.proof(material, catalog, at)
-
-    at, stands, known = await_or_exit(work())
+    where = place_or_exit(storage, storage_options, key_file, directory, policy)
+    at, stands, known = await_or_exit(_follow(what, where, access_or_exit(dsn, directory)))
     said = _as_json(at, stands, known)
     put_json(said) if json else put(_as_text(said))
+
+
+async def _follow(what: str, where: Store, reach: Access) -> tuple[Place, tuple[Stand, ...], Proof]:
+    from outlive.backup.observation import observe
+    from outlive.backup.proving import proof as proving
+
+    receipt = _receipt(what)
+    at = await proving.conversation(reach, what) if receipt is None else _place(receipt)
+    async with where.opened() as store:
+        catalog, material = await observe(store, where.keyring)
+        return at, await proving.stands(reach), await proving.proof(material, catalog, at)
 
 
 def _receipt(text: str) -> Receipt | None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from outlive.cli.storage_options import DsnOption, KeyFile, OptionsFile, PolicyFile, Storage
-from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json, say
-from outlive.errors import ConfigurationError
+from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, put, put_json, say
 
 if TYPE_CHECKING:
-    from outlive.backup.plan.recovery import Wish
     from outlive.backup.restoring.restore import Restored
 
 
@@ -58,66 +56,30 @@ def restore(
     """
     from outlive.cli import restore_acts, restore_view
     from outlive.cli.backup_acts import interruptible
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    wish = call_or_exit(
-        lambda: _wish(backup, to_time, to_lsn, to_name, latest=latest, timeline=timeline),
+    wanted = call_or_exit(
+        lambda: restore_acts.asked(backup, to_time, to_lsn, to_name, latest=latest, timeline=timeline)
     )
-    where = call_or_exit(lambda: place(storage, storage_options, key_file, chosen_directory(directory), policy))
+    where = place_or_exit(storage, storage_options, key_file, directory, policy)
     if conversation is not None:
-        lost = restore_acts.lost(conversation, wish, database, new_id, postgres_bin)
+        lost = restore_acts.lost(conversation, wanted, database, new_id, postgres_bin)
         back = await_or_exit(interruptible(restore_acts.bring_back(where, lost, dsn)))
         put_json(restore_view.back_as_json(back)) if json else put(restore_view.back_as_text(back))
         return
-    target = call_or_exit(lambda: _named(into))
+    target = call_or_exit(lambda: restore_acts.named(into))
     if as_cluster:
         restored, reach = await_or_exit(
-            interruptible(restore_acts.as_cluster(where, wish, target, nodes, postgres_bin, verify=verify))
+            interruptible(restore_acts.as_cluster(where, wanted, target, nodes, postgres_bin, verify=verify))
         )
         _tell(restored, {"dsn": reach}, json=json)
         return
     named = replace and replace.expanduser().absolute()
     restored = await_or_exit(
-        interruptible(restore_acts.restore(where, wish, target, named, postgres_bin, verify=verify))
+        interruptible(restore_acts.restore(where, wanted, target, named, postgres_bin, verify=verify))
     )
     port = await_or_exit(restore_acts.serve(restored, postgres_bin)) if start else None
     _tell(restored, {"port": port} if port else {}, json=json)
-
-
-def _named(into: Path | None) -> Path:
-    if into is None:
-        raise ConfigurationError("no directory to restore into", hint="Name an empty one with --into.")
-    return into.expanduser().absolute()
-
-
-def _wish(
-    backup: str | None,
-    to_time: str | None,
-    to_lsn: str | None,
-    to_name: str | None,
-    *,
-    latest: bool,
-    timeline: int | None,
-) -> Wish:
-    from outlive.backup.plan.recovery import Wish
-    from outlive.backup.plan.targets import BackupEnd, Latest, NameTarget, Refusal, Target, parse_lsn, parse_time
-    from outlive.backup.restoring.restore import refusal
-    from outlive.model.lsn import Timeline
-
-    given = [each for each in (to_time, to_lsn, to_name, latest or None) if each is not None]
-    if len(given) > 1:
-        raise ConfigurationError("more than one target", hint="Give one of --to-time, --to-lsn, --to-name, --latest.")
-    named = None if backup in (None, "latest") else backup
-    target: Target | Refusal = BackupEnd() if backup is not None and not given else Latest()
-    if to_time is not None:
-        target = parse_time(to_time)
-    elif to_lsn is not None:
-        target = parse_lsn(to_lsn)
-    elif to_name is not None:
-        target = NameTarget(to_name)
-    if isinstance(target, Refusal):
-        raise refusal(target)
-    return Wish(target=target, backup=named, timeline=Timeline(timeline) if timeline else None)
 
 
 def _tell(restored: Restored, reach: dict[str, Any], *, json: bool) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import outlive
 from outlive.backup.observation import observe
 from outlive.backup.plan.recovery import Wish
+from outlive.backup.plan.targets import BackupEnd, Latest, NameTarget, Target, parse_lsn, parse_time
 from outlive.backup.proving.asked_restore import restore_and_ask
 from outlive.backup.restoring import conversation as conversations
 from outlive.backup.restoring import serving
 from outlive.backup.restoring.conversation import BroughtBack, Lost
-from outlive.backup.restoring.restore import BeforeHandingOver, Restored, nothing
+from outlive.backup.restoring.restore import BeforeHandingOver, Restored, granted, nothing
 from outlive.backup.restoring.restore import restore as run
 from outlive.backup.restoring.server import PORT, PrivateServer
 from outlive.cli.restore_view import Teller
@@ -21,10 +22,52 @@ from outlive.cli.storage import Place
 from outlive.cli.terminal import say
 from outlive.cluster import adoption, lifecycle, making, ports
 from outlive.cluster.directory import ClusterDirectory
+from outlive.errors import ConfigurationError
+from outlive.model.lsn import Timeline
 from outlive.postgres import programs
 
 RESTORED = "restored"
 """Where the data lies within the new cluster's directory until its first node takes it over."""
+
+
+def named(into: Path | None) -> Path:
+    """The directory to restore into.
+
+    Raises:
+        ConfigurationError: none was named.
+    """
+    if into is None:
+        raise ConfigurationError("no directory to restore into", hint="Name an empty one with --into.")
+    return into.expanduser().absolute()
+
+
+def asked(
+    backup: str | None, to_time: str | None, to_lsn: str | None, to_name: str | None, *, latest: bool,
+    timeline: int | None,
+) -> Wish:  # fmt: skip
+    """What is to be brought back, as it was asked for.
+
+    Raises:
+        ConfigurationError: more than one target was named, or one that is none.
+    """
+    given = [each for each in (to_time, to_lsn, to_name, latest or None) if each is not None]
+    if len(given) > 1:
+        raise ConfigurationError("more than one target", hint="Give one of --to-time, --to-lsn, --to-name, --latest.")
+    return Wish(
+        target=_target(
+            to_time, to_lsn, to_name, otherwise=BackupEnd() if backup is not None and not given else Latest()
+        ),
+        backup=None if backup == "latest" else backup,
+        timeline=Timeline(timeline) if timeline else None,
+    )
+
+
+def _target(to_time: str | None, to_lsn: str | None, to_name: str | None, *, otherwise: Target) -> Target:
+    if to_time is not None:
+        return granted(parse_time(to_time))
+    if to_lsn is not None:
+        return granted(parse_lsn(to_lsn))
+    return otherwise if to_name is None else NameTarget(to_name)
 
 
 async def restore(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from outlive.cli.storage_options import OptionsFile, PolicyFile, Storage
-from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, chosen_directory, put, put_json
+from outlive.cli.terminal import Dir, Json, await_or_exit, call_or_exit, put, put_json
 
 BROKEN_EXIT = 9
 
@@ -39,9 +39,9 @@ def prune(
       outlive backup prune --policy outlive.yaml
     """
     from outlive.cli import retention_acts as acts
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
+    where = place_or_exit(storage, storage_options, None, directory, policy)
     rules = call_or_exit(lambda: acts.rules(days, count, unfinished_hours, policy))
     pruning = await_or_exit(acts.prune(where, rules, dry_run=dry_run))
     put_json(acts.pruning_json(pruning, dry_run=dry_run)) if json else put(acts.pruning_text(pruning, dry_run=dry_run))
@@ -69,9 +69,9 @@ def check(
       outlive backup check --deep --json
     """
     from outlive.cli import retention_acts as acts
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
+    where = place_or_exit(storage, storage_options, None, directory, policy)
     checked, locks = await_or_exit(acts.check(where, policy, deep=deep, probe_lock=probe_lock))
     put_json(acts.checked_json(checked, locks)) if json else put(acts.checked_text(checked, locks))
     if not checked.whole or not locks.as_wanted:
@@ -97,9 +97,9 @@ def keep(
       outlive backup keep before-audit --release
     """
     from outlive.cli import retention_acts as acts
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    where = call_or_exit(lambda: place(storage, storage_options, None, chosen_directory(directory), policy))
+    where = place_or_exit(storage, storage_options, None, directory, policy)
     if release:
         await_or_exit(acts.release(where, name))
         put_json({"released": name}) if json else put(f"{name} is released.")

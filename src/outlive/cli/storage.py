@@ -1,7 +1,7 @@
 """Finds the store, its keys and the cluster that a command means.
 
 The store is that of `--storage`, else of OUTLIVE_STORAGE, else what the local cluster archives to, else what the policy
-names.
+names. A command takes both by `place_or_exit` and `access_or_exit`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from outlive.backup.codec import Codec
 from outlive.backup.keys import KEY_FILE, Keyring, load_keyring
 from outlive.cli.storage_options import STORAGE, STORAGE_OPTIONS
+from outlive.cli.terminal import call_or_exit, chosen_directory
 from outlive.client import dsn as dsns
 from outlive.cluster import reach
 from outlive.cluster.directory import ClusterDirectory
@@ -106,6 +107,18 @@ def access(dsn: str | None, directory: Path, database: str | None = None) -> Acc
     parsed = dsns.resolve(dsn)
     login = Login(parsed.user, parsed.password)
     return Access(parsed.hosts, login, login, database or parsed.database or "postgres", parsed.parameters)
+
+
+def place_or_exit(
+    storage: str | None, options_file: Path | None, key_file: Path | None, directory: Path | None, policy: Path | None
+) -> Place:
+    """The store that a command's options mean; without one, the command ends with the error's own exit code."""
+    return call_or_exit(lambda: place(storage, options_file, key_file, chosen_directory(directory), policy))
+
+
+def access_or_exit(dsn: str | None, directory: Path | None, database: str | None = None) -> Access:
+    """The cluster that a command's options mean; without one, the command ends with the error's own exit code."""
+    return call_or_exit(lambda: access(dsn, chosen_directory(directory), database))
 
 
 def _archive(directory: Path) -> _Archive | None:

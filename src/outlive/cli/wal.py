@@ -36,12 +36,11 @@ def status(
     """
     from outlive.cli import wal_acts as acts
     from outlive.cli import wal_view as view
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    home = chosen_directory(directory)
-    where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
+    where = place_or_exit(storage, storage_options, key_file, directory, policy)
     promised = call_or_exit(lambda: acts.promises(policy))
-    found = await_or_exit(acts.status(where, home, promised))
+    found = await_or_exit(acts.status(where, chosen_directory(directory), promised))
     put_json(view.status_json(found)) if json else put(view.status_text(found))
     if found.problems:
         raise typer.Exit(BackupError.exit_code)
@@ -68,10 +67,9 @@ def check(
     """
     from outlive.cli import wal_acts as acts
     from outlive.cli import wal_view as view
-    from outlive.cli.storage import place
+    from outlive.cli.storage import place_or_exit
 
-    home = chosen_directory(directory)
-    where = call_or_exit(lambda: place(storage, storage_options, key_file, home, policy))
+    where = place_or_exit(storage, storage_options, key_file, directory, policy)
     found = await_or_exit(acts.check(where, say, deep=deep))
     put_json(view.check_json(found)) if json else put(view.check_text(found))
     if not found.sound:

@@ -12,7 +12,7 @@ from outlive.backup.plan.source import Wanted
 from outlive.cli.backup_acts import Said, of_policy
 from outlive.cli.retention_acts import rules
 from outlive.cli.storage import place
-from outlive.cli.verify import limit_s
+from outlive.cli.verify_acts import limit_s
 from outlive.cli.wal_acts import Promises, promises
 from outlive.errors import ConfigurationError
 

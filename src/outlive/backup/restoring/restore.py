@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from outlive import system
 from outlive.backup.plan.arrival import Arrival
@@ -19,6 +20,7 @@ from outlive.errors import BackupError, ConfigurationError, OutliveError, Recove
 from outlive.postgres import identity, programs
 from outlive.postgres.plan.identity import Identity
 
+T = TypeVar("T")
 BeforeHandingOver = Callable[[PrivateServer], Awaitable[None]]
 
 
@@ -74,14 +76,21 @@ def decided(material: Material, wish: Wish) -> RecoveryPlan:
     Raises:
         OutliveError: there is none, and why.
     """
-    plan = choose(material.facts, wish, system.now_utc())
-    if isinstance(plan, Refusal):
-        raise refusal(plan)
-    return plan
+    return granted(choose(material.facts, wish, system.now_utc()))
 
 
-def refusal(refused: Refusal) -> OutliveError:
-    """The error that a refusal is to the caller."""
+def granted(found: T | Refusal) -> T:
+    """What was asked for.
+
+    Raises:
+        OutliveError: it was refused, and why.
+    """
+    if isinstance(found, Refusal):
+        raise _refusal(found)
+    return found
+
+
+def _refusal(refused: Refusal) -> OutliveError:
     match refused.kind:
         case Impossible.IN_A_GAP:
             return WalGapError(refused.reason, hint=refused.hint)
