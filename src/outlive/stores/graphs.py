@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -162,8 +164,7 @@ class Graphs:
     async def objects(self, thread: str, names: Iterable[UUID]) -> Contents:
         """The objects of a thread that these consist of."""
         contents = Contents()
-        for row in await self._statements.read_all(queries("graphs")["objects"], thread, list(names), []):
-            contents.take(row)
+        contents.take(await self._statements.read_all(queries("graphs")["objects"], thread, list(names), []))
         return contents
 
     async def delete_thread(self, thread: str) -> None:
@@ -244,23 +245,17 @@ def _bounded(text: str, what: str) -> str:
 
 
 def _found(rows: Sequence[asyncpg.Record]) -> Found:
-    """Sort the three kinds of rows: checkpoints, their writes, and objects."""
-    found = Found([], Contents())
-    by_key: dict[tuple[int, str, str], Stored] = {}
-    for row in rows:
-        match row["kind"]:
-            case b"c":
-                stored = _stored(row)
-                found.checkpoints.append(stored)
-                by_key[row["scope"], row["ns"], row["id"]] = stored
-            case b"w":
-                write = Write(row["task"], row["channel"], json.loads(row["body"]))
-                by_key[row["scope"], row["ns"], row["id"]].writes.append(write)
-            case _:
-                found.contents.take(row)
+    """Sort the two kinds of rows: checkpoints, the newest first, and objects."""
+    heads = [head for head in map(itemgetter(0), rows) if head is not None]
+    found = Found(sorted(map(_stored, heads), key=_age, reverse=True), Contents())
+    found.contents.take(map(itemgetter(1, 2, 3, 4, 5), (row for row in rows if row[0] is None)))
     return found
 
 
-def _stored(row: asyncpg.Record) -> Stored:
-    place = Place(row["thread"], row["ns"])
-    return Stored(place, row["id"], row["parent"], json.loads(row["body"]), json.loads(row["metadata"]), row["scope"])
+def _stored(head: str) -> Stored:
+    scope, thread, ns, id_, parent, body, metadata, writes = json.loads(head)
+    return Stored(Place(thread, ns), id_, parent, body, metadata, scope, list(starmap(Write, writes or ())))
+
+
+def _age(stored: Stored) -> tuple[str, str, int]:
+    return stored.id, stored.place.ns, stored.scope

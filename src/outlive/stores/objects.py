@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -55,12 +55,13 @@ class Contents:
     leaves: dict[UUID, Leaf] = field(default_factory=dict)
     pieces: dict[UUID, Piece] = field(default_factory=dict)
 
-    def take(self, row: Mapping[str, Any]) -> None:
-        """Take a row that `outlive.read_objects` gave."""
-        if row["type"] is None:
-            self.pieces[row["digest"]] = Piece.read(row["base"], row["parts"], row["content"])
-        else:
-            self.leaves[row["digest"]] = Leaf(row["type"], row["content"])
+    def take(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Take objects as `outlive.read_objects` gives them."""
+        for digest, type_, content, base, parts in rows:
+            if type_ is None:
+                self.pieces[digest] = Piece.read(base, parts, content)
+            else:
+                self.leaves[digest] = Leaf(type_, content)
 
 
 def array(names: Sequence[UUID]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from outlive.adapters.langgraph.images import Image, Images, image
+from outlive.adapters.langgraph.images import Images
 
 
 def messages() -> list[Any]:
@@ -20,11 +20,6 @@ def messages() -> list[Any]:
         AIMessage("done", id="3", response_metadata={"model": "m"}),
         HumanMessage("bye", id="4", more="extra"),
     ]
-
-
-def laid_out(values: list[Any]) -> list[Image | None]:
-    """Their images, ready to be compared quickly where that can be."""
-    return [None if each is None else each.lay_out() for each in map(image, values)]
 
 
 CHANGES: list[Callable[[list[Any]], object]] = [
@@ -40,12 +35,12 @@ CHANGES: list[Callable[[list[Any]], object]] = [
 ]
 
 
-@pytest.mark.parametrize("images", [laid_out, lambda values: [image(each) for each in values]], ids=["laid-out", "new"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_told(change: Callable[[list[Any]], object], images: Callable[[list[Any]], list[Image]]) -> None:
-    """Wherever it is, True for 1 too; and what wasn't changed is the same, whether or not all are flat."""
+@pytest.mark.parametrize("parts", [[4], [2, 2], [1, 1, 1, 1]], ids=str)
+def test_a_change_is_told(change: Callable[[list[Any]], object], parts: list[int]) -> None:
+    """Wherever it is, True for 1 too; and what wasn't changed is the same, however many images were taken at once."""
     values = messages()
-    seen = Images().followed_by(0, images(values[:2])).followed_by(2, images(values[2:]))
+    seen = taken(values, parts)
     assert seen.are_of(values)
     change(values)
     assert not seen.are_of(values)
@@ -53,16 +48,13 @@ def test_a_change_is_told(change: Callable[[list[Any]], object], images: Callabl
 
 @pytest.mark.parametrize(
     "make",
-    [
-        lambda images: [each.made() for each in images],
-        lambda images: Images().followed_by(0, images).made(len(images)),
-    ],
+    [lambda images: [images.at(place).made() for place in range(4)], lambda images: images.made(4)],
     ids=["one-by-one", "at-once"],
 )
-def test_values_are_made_again(make: Callable[[list[Image | None]], list[Any]]) -> None:
+def test_values_are_made_again(make: Callable[[Images], list[Any]]) -> None:
     """Equal to the first ones, fields that were set included, and changing one changes no other."""
     values = messages()
-    images = laid_out(values)
+    images = Images.of(values)
     made = [make(images) for _ in range(2)]
     assert made[0] == values
     assert [each.model_fields_set for each in made[0]] == [each.model_fields_set for each in values]
@@ -71,12 +63,24 @@ def test_values_are_made_again(make: Callable[[list[Image | None]], list[Any]]) 
     assert made[1] == values
 
 
+@pytest.mark.parametrize("parts", [[6], [1, 5], [3, 3], [1, 1, 1, 1, 1, 1]], ids=str)
+def test_the_first_ones_are_kept(parts: list[int]) -> None:
+    """Whatever stands where: what follows takes the place of what was cut off, and all are told by their places."""
+    values = [*messages(), "text", AIMessage("", id="5")]
+    for count in range(7):
+        images = taken(values, parts).followed_by(count, Images.of(["new", *messages()]))
+        expected = [*values[:count], "new", *messages()]
+        assert images.are_of(expected)
+        assert images.made(len(expected)) == expected
+        assert dict(images.each()) == dict(Images.of(expected).each())
+
+
 @pytest.mark.parametrize("value", ["a", 1, True, None, 2.5, b"b", [1, {"a": (2, "x")}], {"k": ["v"]}], ids=repr)
 def test_builtin_values_are_made_again(value: Any) -> None:
     """As what they are."""
-    seen = image(value)
-    assert seen is not None
-    assert repr(seen.made()) == repr(value)
+    images = Images.of([value])
+    assert repr(images.made(1)) == repr([value])
+    assert images.unseen() == set()
 
 
 @pytest.mark.parametrize(
@@ -86,5 +90,16 @@ def test_builtin_values_are_made_again(value: Any) -> None:
 )
 def test_some_values_have_no_image(value: Any) -> None:
     """What holds objects: it never counts as unchanged."""
-    assert image(value) is None
-    assert not Images().followed_by(0, [image(value)]).are_of([value])
+    images = Images.of([value, "text"])
+    assert images.unseen() == {0}
+    assert images.at(0) is None
+    assert not images.are_of([value, "text"])
+
+
+def taken(values: list[Any], parts: list[int]) -> Images:
+    """The images of values, taken of so many at a time."""
+    images, begin = Images(), 0
+    for count in parts:
+        images = images.followed_by(begin, Images.of(values[begin : begin + count]))
+        begin += count
+    return images

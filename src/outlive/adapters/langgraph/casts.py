@@ -9,7 +9,7 @@ import gc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,7 +26,17 @@ class Cast:
     """Those that were set."""
     empties: tuple[tuple[str, type[Any]], ...]
     """The attributes that hold something empty, and of which type."""
-    has_extra: bool
+    extra: dict[str, Any] | None
+    """Empty or None: what is beside the fields."""
+    nothing: dict[str, Any] = field(init=False)
+    """The empty attributes of an image, which are nobody's value."""
+
+    def __post_init__(self) -> None:
+        _set(self, "nothing", {name: kind() for name, kind in self.empties})
+
+    def attributes(self, value: Any) -> dict[str, Any]:
+        """The attributes of a model as they are now: what is empty in it may be filled later, and isn't here."""
+        return {**value.__dict__, **self.nothing}
 
     def values(self, attributes: Sequence[dict[str, Any]]) -> list[Any]:
         """New values, one for each of these attributes, which hold nothing else that can be changed."""
@@ -34,29 +44,42 @@ class Cast:
         states = list(map(dict.copy, attributes))
         for name, kind in self.empties:
             _each(dict.__setitem__, states, repeat(name), _copies(kind, count))
-        values = [object.__new__(self.kind) for _ in range(count)]
+        values = list(map(object.__new__, repeat(self.kind, count)))
         # As pydantic's own `__setstate__` does it.
         _each(_set, values, repeat("__dict__"), states)
-        _each(_set, values, repeat("__pydantic_extra__"), _copies(dict, count) if self.has_extra else repeat(None))
+        _each(_set, values, repeat("__pydantic_extra__"), repeat(None) if self.extra is None else _copies(dict, count))
         _each(_set, values, repeat("__pydantic_fields_set__"), map(set, repeat(self.fields, count)))
         _each(_set, values, repeat("__pydantic_private__"), repeat(None))
         return values
+
+
+def given_state(
+    kind: type[Any], attributes: dict[str, Any], extra: dict[str, Any] | None, fields: Iterable[str]
+) -> Any:
+    """A new model with this state, and with these of its fields set."""
+    make: Any = kind.__new__
+    value = make(kind)
+    _set(value, "__dict__", attributes)
+    _set(value, "__pydantic_extra__", extra)
+    _set(value, "__pydantic_fields_set__", set(fields))
+    _set(value, "__pydantic_private__", None)
+    return value
 
 
 _CASTS: WeakValueDictionary[tuple[object, ...], Cast] = WeakValueDictionary()
 
 
 def cast_for(
-    kind: type[Any], fields: frozenset[str], empties: tuple[tuple[str, type[Any]], ...], *, has_extra: bool
+    kind: type[Any], fields: frozenset[str], empties: tuple[tuple[str, type[Any]], ...], extra: dict[str, Any] | None
 ) -> Cast | None:
     """The cast of such models; None where the class makes its instances in a way of its own."""
     made_by: object = kind.__new__
     if made_by is not object.__new__:
         return None
-    key = (kind, fields, empties, has_extra)
+    key = (kind, fields, empties, extra is None)
     found = _CASTS.get(key)
     if found is None:
-        found = _CASTS[key] = Cast(kind, fields, empties, has_extra)
+        found = _CASTS[key] = Cast(kind, fields, empties, extra)
     return found
 
 

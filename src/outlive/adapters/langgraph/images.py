@@ -14,185 +14,233 @@ Source: CPython documentation, `marshal`: version 2 neither interns nor refers b
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from outlive.adapters.langgraph.casts import Cast, cast_for
+from outlive.adapters.langgraph.casts import Cast, cast_for, given_state
 
 _VERSION = 2
-_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
-_BUILTIN = _SCALARS | {list, tuple, dict}
-_EMPTY: dict[type, Callable[[], Any]] = {dict: dict, list: list}
+_BUILTIN = frozenset({str, bytes, int, float, bool, type(None), list, tuple, dict})
+_TEXT = frozenset({str, type(None)})
+_EMPTY = frozenset({dict, list})
+_EXTRA = attrgetter("__pydantic_extra__")
 _PLAIN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
-_set = object.__setattr__
 
 
-@dataclass(slots=True)
-class Image:
-    """The state of a value of a class; `fields` are those of a model that were set.
+class Flat(NamedTuple):
+    """The state of a model that holds nothing but text, nothing, and what is empty.
 
-    What makes copies quick is laid out when the first one is asked for: most values are read once.
+    Two such states are the same if they are equal, as those with 1 and True are not, and many are made at once.
     """
+
+    cast: Cast
+    attributes: dict[str, Any]
+
+    def is_like(self, other: Image) -> bool:
+        """Whether the two are of one class, with the same fields set to the same state."""
+        return isinstance(other, Flat) and self.cast is other.cast and self.attributes == other.attributes
+
+    @property
+    def key(self) -> object:
+        """What images that are alike have in common, and few others have."""
+        return self.cast, *filter(None, self.attributes.values())
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to remember it, about."""
+        return 400 + sum(map(len, filter(None, self.attributes.values())))
+
+    def made(self) -> Any:
+        """A new value with this state."""
+        return self.cast.values([self.attributes])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Deep:
+    """The state of any other value, as bytes; `fields` are those of a model that were set."""
 
     kind: type[Any]
     state: bytes
     fields: frozenset[str] = frozenset()
-    attributes: dict[str, Any] | None = None
-    extra: dict[str, Any] | None = None
-    fresh: tuple[tuple[str, Callable[[], Any]], ...] = ()
-    """What a copy of the attributes needs anew, and how it is made."""
-    is_flat: bool = False
-    """Whether all in it is known to be text, nothing or empty: then equal is the same, as 1 and True are not."""
-    cast: Cast | None = None
-    """With what many of its kind are made at once, if all in it is flat."""
 
     def is_of(self, value: Any) -> bool:
         """Whether it is the image of this value as it is now."""
         return type(value) is self.kind and _state(value) == self.state
 
     def is_like(self, other: Image) -> bool:
-        """Whether the two are of one class and have the same state."""
-        return self.kind is other.kind and self.state == other.state
+        """Whether the two are of one class, with the same fields set to the same state."""
+        return self == other
+
+    @property
+    def key(self) -> object:
+        """What images that are alike have in common, and few others have."""
+        return self.state
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to remember it, about."""
+        return 200 + len(self.state)
 
     def made(self) -> Any:
         """A new value with this state."""
+        state = marshal.loads(self.state)  # noqa: S302 - bytes that were made here, in this process
         if self.kind in _BUILTIN:
-            return marshal.loads(self.state)  # noqa: S302 - bytes that were made here, in this process
-        attributes = self._laid_out().copy()
-        for name, make in self.fresh:
-            attributes[name] = make()
-        kind: Any = self.kind
-        value = kind.__new__(kind)
-        # As pydantic's own `__setstate__` does it.
-        _set(value, "__dict__", attributes)
-        _set(value, "__pydantic_extra__", None if self.extra is None else _copied(self.extra))
-        _set(value, "__pydantic_fields_set__", set(self.fields))
-        _set(value, "__pydantic_private__", None)
-        return value
-
-    def lay_out(self) -> Image:
-        """Get ready to be compared and copied often."""
-        if self.kind not in _BUILTIN:
-            self._laid_out()
-        return self
-
-    def _laid_out(self) -> dict[str, Any]:
-        if self.attributes is None:
-            self.attributes, self.extra = marshal.loads(self.state)  # noqa: S302
-            inner = [(name, each) for name, each in self.attributes.items() if type(each) not in _SCALARS]
-            self.fresh = tuple((name, _maker(each)) for name, each in inner)
-            self.is_flat = not self.extra and all(map(_is_flat, self.attributes.values()))
-            if self.is_flat:
-                empties = tuple((name, type(each)) for name, each in inner)
-                self.cast = cast_for(self.kind, self.fields, empties, has_extra=self.extra is not None)
-        return self.attributes
+            return state
+        attributes, extra = state
+        return given_state(self.kind, attributes, extra, self.fields)
 
 
-def image(value: Any) -> Image | None:
-    """The image of a value as it is now, None if it has none."""
-    kind, state = type(value), _state(value)
-    if state is None:
-        return None
-    return Image(kind, state, frozenset() if kind in _BUILTIN else frozenset(value.__pydantic_fields_set__))
+Image = Flat | Deep
+
+
+@dataclass(slots=True)
+class Alike:
+    """Those images of a list that have one cast: where they stand, and their attributes."""
+
+    places: list[int] = field(default_factory=list)
+    attributes: list[dict[str, Any]] = field(default_factory=list)
+
+    def first(self, count: int) -> Alike:
+        """Those among the first so many of the list."""
+        cut = bisect_left(self.places, count)
+        return Alike(self.places[:cut], self.attributes[:cut])
+
+    def add(self, more: Alike, count: int) -> None:
+        """Take in those of another list that follows the first so many."""
+        self.places += [count + place for place in more.places] if count else more.places
+        self.attributes += more.attributes
+
+    def are_of(self, values: Sequence[Any]) -> bool:
+        """Whether these are the attributes of the values at their places, and nothing was added to any."""
+        mine = [values[place] for place in self.places]
+        return [value.__dict__ for value in mine] == self.attributes and not any(map(_EXTRA, mine))
 
 
 @dataclass(slots=True)
 class Images:
-    """The images of a list's elements, laid out so that many are compared at once."""
+    """The images of a list's elements, laid out so that many are taken, compared and made at once."""
 
-    each: list[Image | None] = field(default_factory=list)
     kinds: list[type] = field(default_factory=list)
-    attributes: list[dict[str, Any] | None] = field(default_factory=list)
-    extras: list[dict[str, Any] | None] = field(default_factory=list)
-    deep: list[int] = field(default_factory=list)
-    """Where those stand that are compared one by one."""
-    casts: list[Cast | None] = field(default_factory=list)
-    """With what those are made that are made many at once."""
+    flat: dict[Cast, Alike] = field(default_factory=dict)
+    deep: dict[int, Deep | None] = field(default_factory=dict)
+    """Those that are compared one by one, by their places; None where there is none."""
 
-    def followed_by(self, count: int, more: Iterable[Image | None]) -> Images:
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Images:
+        """The images of values as they are now."""
+        images = cls(list(map(type, values)))
+        for kind in dict.fromkeys(images.kinds):
+            places = [place for place, each in enumerate(images.kinds) if each is kind]
+            mine = [values[place] for place in places]
+            for place, value, cast in zip(places, mine, _casts(kind, mine), strict=True):
+                if cast is None:
+                    images.deep[place] = _deep(value)
+                else:
+                    alike = images.flat.get(cast) or images.flat.setdefault(cast, Alike())
+                    alike.places.append(place)
+                    alike.attributes.append(cast.attributes(value))
+        return images
+
+    def at(self, place: int) -> Image | None:
+        """The image that stands there."""
+        if place in self.deep:
+            return self.deep[place]
+        for cast, alike in self.flat.items():
+            at = bisect_left(alike.places, place)
+            if at < len(alike.places) and alike.places[at] == place:
+                return Flat(cast, alike.attributes[at])
+        return None
+
+    def unseen(self) -> set[int]:
+        """The places of those values that have no image."""
+        return {place for place, deep in self.deep.items() if deep is None}
+
+    def each(self) -> Iterator[tuple[int, Image]]:
+        """All there are, with their places."""
+        for cast, alike in self.flat.items():
+            for place, attributes in zip(alike.places, alike.attributes, strict=True):
+                yield place, Flat(cast, attributes)
+        yield from ((place, deep) for place, deep in self.deep.items() if deep is not None)
+
+    def followed_by(self, count: int, more: Images) -> Images:
         """The first so many of these, and more."""
-        deep = [place for place in self.deep if place < count]
-        columns = self.each[:count], self.kinds[:count], self.attributes[:count], self.extras[:count]
-        images = Images(*columns, deep, self.casts[:count])
-        for added in more:
-            flat = added if added is not None and added.is_flat else None
-            if flat is None:
-                deep.append(len(images.each))
-            images.each.append(added)
-            images.kinds.append(type(None) if added is None else added.kind)
-            images.attributes.append(None if flat is None else flat.attributes)
-            images.extras.append(None if flat is None else flat.extra)
-            images.casts.append(None if flat is None else flat.cast)
+        images = Images(
+            self.kinds[:count] + more.kinds,
+            {cast: alike.first(count) for cast, alike in self.flat.items()},
+            {place: deep for place, deep in self.deep.items() if place < count},
+        )
+        for cast, alike in more.flat.items():
+            images.flat.setdefault(cast, Alike()).add(alike, count)
+        images.deep.update((count + place, deep) for place, deep in more.deep.items())
         return images
 
     def made(self, count: int) -> list[Any]:
         """New values with the state of the first so many, each of which has an image."""
         values: list[Any] = [None] * count
-        for cast, places in self._places(count).items():
-            if cast is None:
-                made = [None if (each := self.each[place]) is None else each.made() for place in places]
-            else:
-                made = cast.values(
-                    [attributes for place in places if (attributes := self.attributes[place]) is not None]
-                )
-            for place, value in zip(places, made, strict=True):
+        for cast, alike in self.flat.items():
+            mine = alike.first(count)
+            for place, value in zip(mine.places, cast.values(mine.attributes), strict=True):
                 values[place] = value
+        for place, deep in self.deep.items():
+            if place < count and deep is not None:
+                values[place] = deep.made()
         return values
-
-    def _places(self, count: int) -> dict[Cast | None, list[int]]:
-        places: dict[Cast | None, list[int]] = {}
-        for place, cast in enumerate(self.casts[:count]):
-            places.setdefault(cast, []).append(place)
-        return places
 
     def are_of(self, values: Sequence[Any]) -> bool:
         """Whether these are the images of so many values, as they are now."""
-        if list(map(type, values)) != self.kinds or not self._deep_are_of(values):
-            return False
-        if len(self.deep) == len(values):
-            return True
-        if not all(map(_is_plain_model, set(self.kinds))):
-            return all(each is not None and each.is_of(value) for each, value in zip(self.each, values, strict=True))
-        attributes: list[Any] = [value.__dict__ for value in values]
-        extras: list[Any] = [value.__pydantic_extra__ for value in values]
-        for place in self.deep:
-            attributes[place] = extras[place] = None
-        return attributes == self.attributes and extras == self.extras
-
-    def settled(self, count: int) -> int:
-        """How many of the first so many are compared as quickly as they can be: the next was not laid out then."""
-        for place in self.deep:
-            each = self.each[place] if place < count else None
-            if each is not None and each.is_flat:
-                return place
-        return count
-
-    def _deep_are_of(self, values: Sequence[Any]) -> bool:
-        for place in self.deep:
-            each = self.each[place]
-            if each is None or not each.is_of(values[place]):
-                return False
-        return True
+        return (
+            list(map(type, values)) == self.kinds
+            and all(alike.are_of(values) for alike in self.flat.values())
+            and all(deep is not None and deep.is_of(values[place]) for place, deep in self.deep.items())
+        )
 
 
-def _is_flat(value: Any) -> bool:
-    return value is None or type(value) is str or (type(value) in _EMPTY and not value)
+def _casts(kind: type[Any], values: list[Any]) -> list[Cast | None]:
+    """The cast of each value of a class, None of those that are not flat; attribute by attribute over all of them."""
+    if not _is_plain_model(kind):
+        return [None] * len(values)
+    attributes = [value.__dict__ for value in values]
+    if len(set(map(tuple, attributes))) > 1:
+        return [cast for value in values for cast in _casts(kind, [value])]
+    empties, deep = _empties(attributes)
+    casts: dict[frozenset[str], Cast | None] = {}
+    found: list[Cast | None] = []
+    for at, value in enumerate(values):
+        fields = frozenset(value.__pydantic_fields_set__)
+        if at in deep or value.__pydantic_extra__:
+            found.append(None)
+        else:
+            if fields not in casts:
+                casts[fields] = cast_for(kind, fields, empties, value.__pydantic_extra__)
+            found.append(casts[fields])
+    return found
 
 
-def _copied(value: Any) -> Any:
-    return value if type(value) in _SCALARS else _maker(value)()
+def _empties(attributes: list[dict[str, Any]]) -> tuple[tuple[tuple[str, type], ...], set[int]]:
+    """Which attributes hold something empty in all values that are flat, and which values are not."""
+    empties: list[tuple[str, type]] = []
+    deep: set[int] = set()
+    for name, column in zip(attributes[0], zip(*map(dict.values, attributes), strict=True), strict=True):
+        kinds = set(map(type, column))
+        if len(kinds) == 1 and kinds <= _EMPTY:
+            empties.append((name, kinds.pop()))
+            deep.update(at for at, each in enumerate(column) if each)
+        elif not kinds <= _TEXT:
+            deep.update(at for at, each in enumerate(column) if type(each) not in _TEXT)
+    return tuple(empties), deep
 
 
-def _maker(value: Any) -> Callable[[], Any]:
-    """What makes a value like this one again, sharing nothing with it."""
-    if type(value) in _EMPTY and not value:
-        return _EMPTY[type(value)]
-    return partial(marshal.loads, marshal.dumps(value, _VERSION))
+def _deep(value: Any) -> Deep | None:
+    kind, state = type(value), _state(value)
+    if state is None:
+        return None
+    return Deep(kind, state, frozenset() if kind in _BUILTIN else frozenset(value.__pydantic_fields_set__))
 
 
 def _state(value: Any) -> bytes | None:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from outlive.adapters.langgraph.images import Image, Images
 from outlive.stores.graphs import Place
-from outlive.stores.plan.sharing import Chain, Element, Leaf
+from outlive.stores.plan.sharing import EMPTY, Chain, Leaf
 
 MAX_BYTES = 64 * 1024 * 1024
 """What a saver remembers at most, of all threads together."""
@@ -23,34 +23,35 @@ MAX_STORED = 65_536
 """How many objects a saver remembers to have stored."""
 
 
-@dataclass(slots=True)
-class Held:
-    """An element of a list: what it is stored as, and how to have its value without the database: either way."""
-
-    element: Element
-    leaf: Leaf | None
-    read: Image | None = None
-    """The image of the value that came of it."""
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes to remember it, about."""
-        return (
-            500
-            + (0 if self.leaf is None else len(self.leaf.content))
-            + (0 if self.read is None else len(self.read.state))
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class KnownList:
     """A list as it is stored, element by element, and the images of the values that it was written or read as."""
 
     chain: Chain
-    held: list[Held]
+    leaves: list[Leaf | None]
+    """How to have an element's value without the database; None where its image is of a value that was read."""
     images: Images
     read: int
-    """How many of the first images are of values that were read; those behind are of what was written."""
+    """How many of the first images are of values that were read."""
+
+    def at(self, place: int) -> Leaf | Image:
+        """What an element's value is made of."""
+        kept = self.leaves[place] or self.images.at(place)
+        assert kept is not None, "what has no image is kept as it was stored"
+        return kept
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes to remember it, about: an element is taken to be like the last ones."""
+        return len(self.leaves) * max(map(self._size_bytes, range(len(self.leaves))[-4:]), default=0)
+
+    def _size_bytes(self, place: int) -> int:
+        leaf, image = self.leaves[place], self.images.at(place)
+        return 300 + (0 if leaf is None else len(leaf.content)) + (0 if image is None else image.size_bytes)
+
+
+NOTHING = KnownList(EMPTY, [], Images(), 0)
+"""Of a list that is not remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,8 @@ class Known:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes to remember it, about: an element of a list is taken to be like its last ones."""
-        return 500 + sum(
-            len(each.held) * max(held.size_bytes for held in each.held[-4:]) for each in self.lists.values()
-        )
+        """What it takes to remember it, about."""
+        return 500 + sum(each.size_bytes for each in self.lists.values())
 
 
 @dataclass(slots=True)

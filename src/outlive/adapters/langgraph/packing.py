@@ -9,11 +9,11 @@ from uuid import UUID
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from outlive.adapters.langgraph.images import Image, Images, image
-from outlive.adapters.langgraph.memory import Held, KnownList
+from outlive.adapters.langgraph.images import Images
+from outlive.adapters.langgraph.memory import NOTHING, KnownList
 from outlive.errors import UnstorableError
 from outlive.stores.objects import Parcel
-from outlive.stores.plan.sharing import INLINE_BYTES, Leaf, Piece, inline, linked, named
+from outlive.stores.plan.sharing import INLINE_BYTES, Element, Leaf, Piece, common_beginning, inline, linked, named
 
 MAX_DICT = 32
 """The most keys of a dictionary whose values are stored apart from each other."""
@@ -82,33 +82,29 @@ class Packing:
 
     def _list(self, value: list[Any], path: str) -> Any:
         if len(value) <= MAX_ITEMS:
-            leaves = [self._serialized(each, path) for each in value]
-            if all(len(leaf.content) <= INLINE_BYTES for leaf in leaves):
+            items = [self._serialized(each, path) for each in value]
+            if all(len(leaf.content) <= INLINE_BYTES for leaf in items):
                 return self._leaf(value, path)
-            return {"items": [self._placed(leaf) for leaf in leaves]}
-        before = self._known.get(path)
-        length = 0 if before is None else len(before.held)
-        count = length if before is not None and before.images.are_of(value[:length]) else 0
-        images = [image(each) for each in value[count:]]
-        if count:
-            # A list that grows is compared again and again; one that is new as a whole may be seen once.
-            for seen in images:
-                if seen is not None:
-                    seen.lay_out()
-        held = [] if before is None else before.held[:count]
+            return {"items": [self._placed(leaf) for leaf in items]}
+        before = self._known.get(path, NOTHING)
+        length = len(before.leaves)
+        count = length if length and before.images.are_of(value[:length]) else 0
+        images = Images.of(value[count:])
         # Where nothing was taken away, what follows is new; else it may have stood elsewhere.
-        held += self._held(value[count:], images, None if count else before, path)
-        common = _common(held, before, count)
-        chain, pieces = linked([each.element for each in held], None if before is None else before.chain, common)
-        stored = {} if before is None else before.chain.lengths()
-        leaves_of = {each.element: each.leaf for each in held[common - common % chain.stride :]}
+        more = self._elements(value[count:], images, NOTHING if count else before, path)
+        elements = [*before.chain.elements[:count], *more[0]]
+        leaves: list[Leaf | None] = [*before.leaves[:count], *more[1]]
+        common = count + common_beginning(before.chain.elements[count:], elements[count:])
+        chain, pieces = linked(elements, before.chain, common)
+        stored, start = before.chain.lengths(), common - common % chain.stride
+        leaves_of = dict(zip(elements[start:], leaves[start:], strict=True))
         for piece in pieces:
             self._carry(piece, stored, leaves_of)
-        shown = (Images() if before is None else before.images).followed_by(count, images)
-        self.lists[path] = KnownList(chain, held, shown, 0 if before is None else min(before.read, count))
+        shown = before.images.followed_by(count, images)
+        self.lists[path] = KnownList(chain, leaves, shown, min(before.read, count))
         return {"list": chain.tip.hex}
 
-    def _carry(self, piece: Piece, stored: Mapping[UUID, int], leaves: Mapping[Any, Leaf | None]) -> None:
+    def _carry(self, piece: Piece, stored: Mapping[UUID, int], leaves: Mapping[Element, Leaf | None]) -> None:
         if piece.base is not None:
             self.parcel.believed.add(piece.base)
         name = piece.name
@@ -123,17 +119,24 @@ class Packing:
             else:
                 self.parcel.add(part, leaf, is_stored=self._is_stored)
 
-    def _held(self, values: list[Any], images: list[Image | None], before: KnownList | None, path: str) -> list[Held]:
-        """Each element, taken from the list before if its state is the same, else serialized."""
-        known = {} if before is None else _by_state(before)
-        held: list[Held] = []
-        for value, seen in zip(values, images, strict=True):
-            image_of, found = known.get(seen.state, (None, None)) if seen is not None else (None, None)
-            if seen is None or image_of is None or found is None or not image_of.is_like(seen):
+    def _elements(
+        self, values: list[Any], images: Images, before: KnownList, path: str
+    ) -> tuple[list[Element], list[Leaf | None]]:
+        """The element and the leaf of each value, taken from the list before if its state is the same."""
+        known = {seen.key: (place, seen) for place, seen in before.images.each()}
+        elements: list[Element] = []
+        leaves: list[Leaf | None] = []
+        for at, value in enumerate(values):
+            seen = images.at(at) if known else None
+            place, found = (0, None) if seen is None else known.get(seen.key, (0, None))
+            if seen is not None and found is not None and found.is_like(seen):
+                elements.append(before.chain.elements[place])
+                leaves.append(before.leaves[place])
+            else:
                 leaf = self._serialized(value, path)
-                found = Held(leaf if len(leaf.content) <= INLINE_BYTES else leaf.name, leaf)
-            held.append(found)
-        return held
+                elements.append(leaf if len(leaf.content) <= INLINE_BYTES else leaf.name)
+                leaves.append(leaf)
+        return elements, leaves
 
     def _serialized(self, value: Any, path: str) -> Leaf:
         try:
@@ -146,17 +149,3 @@ class Packing:
                 hint="Keep large content elsewhere and a reference to it in the state, or raise max_value_bytes.",
             )
         return leaf
-
-
-def _common(held: list[Held], before: KnownList | None, known: int) -> int:
-    """How many elements two lists have in common at their beginning; so many are known to be."""
-    elements = () if before is None else before.chain.elements
-    for place in range(known, min(len(held), len(elements))):
-        if held[place].element != elements[place]:
-            return place
-    return min(len(held), len(elements))
-
-
-def _by_state(known: KnownList) -> dict[bytes, tuple[Image, Held]]:
-    pairs = zip(known.images.each, known.held, strict=True)
-    return {shown.state: (shown, held) for shown, held in pairs if shown is not None}

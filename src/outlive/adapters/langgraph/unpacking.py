@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +10,10 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from outlive.adapters.langgraph.casts import uncollected
-from outlive.adapters.langgraph.images import Images, image
-from outlive.adapters.langgraph.memory import Held, KnownList
+from outlive.adapters.langgraph.images import Image, Images
+from outlive.adapters.langgraph.memory import NOTHING, KnownList
 from outlive.stores.objects import Contents
-from outlive.stores.plan.sharing import Leaf, leaf_of, unlinked
+from outlive.stores.plan.sharing import Element, Leaf, leaf_of, unlinked
 
 HELD_PIECES = 2
 """The full pieces of a list that a reader names as its own: one is enough unless the list was cut."""
@@ -52,7 +51,7 @@ class Unpacking:
         self._contents = contents
         self._known = known
         self._ahead = ahead
-        self._tails = {held.element: held for each in known.values() for held in _tail(each)}
+        self._tails = dict(pair for each in known.values() for pair in _tails(each))
         self.lists: dict[str, KnownList] = {}
 
     def beside(self) -> Unpacking:
@@ -77,47 +76,35 @@ class Unpacking:
             case str():
                 return self._object(UUID(shape))
             case _:
-                return self._loaded(leaf_of(shape))
+                return self._made(leaf_of(shape))
 
     def _list(self, tip: UUID, path: str) -> list[Any]:
-        before = self._known.get(path)
-        chain = unlinked(tip, self._contents.pieces, None if before is None else before.chain)
-        count = 0 if before is None else _shared(before, chain.elements)
-        held = [] if before is None else before.held[:count]
-        for element in islice(chain.elements, count, None):
-            held.append(self._tails.get(element) or Held(element, self._leaf(element)))
+        before = self._known.get(path, NOTHING)
+        chain = unlinked(tip, self._contents.pieces, before.chain)
+        count = before.chain.shared(chain)
         ready = [] if self._ahead is None else self._ahead.take(path)[:count]
-        values = ready + self._values(held[len(ready) :])
-        images = Images() if before is None else before.images
-        same = 0 if before is None else images.settled(min(before.read, count))
-        read = [each.read for each in held[same:]]
-        known = same + next((place for place, each in enumerate(read) if each is None), len(read))
-        self.lists[path] = KnownList(chain, held, images.followed_by(same, read), known)
-        return values
+        same = len(ready)
+        kept = [before.at(place) for place in range(same, count)]
+        kept += [self._tails.get(element) or self._leaf(element) for element in chain.elements[count:]]
+        with uncollected():
+            values = [self._made(each) for each in kept]
+            images = Images.of(values)
+        leaves = before.leaves[:same] + [None] * len(kept)
+        for at in (unseen := images.unseen()):
+            # What has an image is not needed as it was stored.
+            leaves[same + at] = self._leaf(chain.elements[same + at])
+        read = same + min(unseen, default=len(kept))
+        self.lists[path] = KnownList(chain, leaves, before.images.followed_by(same, images), read)
+        return ready + values
 
     def _object(self, name: UUID) -> Any:
-        held = self._tails.get(name)
-        return self._loaded(self._contents.leaves[name]) if held is None else self._values([held])[0]
+        return self._made(self._tails.get(name) or self._contents.leaves[name])
 
-    def _leaf(self, element: UUID | Leaf) -> Leaf:
+    def _leaf(self, element: Element) -> Leaf:
         return element if isinstance(element, Leaf) else self._contents.leaves[element]
 
-    def _values(self, held: list[Held]) -> list[Any]:
-        """New values of elements: loaded where there is no image of one yet."""
-        with uncollected():
-            return [self._first(each) if each.read is None else each.read.made() for each in held]
-
-    def _first(self, held: Held) -> Any:
-        """The value of an element that was not loaded before, and its image from now on."""
-        assert held.leaf is not None
-        value = self._loaded(held.leaf)
-        held.read = image(value)
-        if held.read is not None and isinstance(held.element, UUID):
-            held.leaf = None  # it is stored, and what it says is in the image
-        return value
-
-    def _loaded(self, leaf: Leaf) -> Any:
-        return self._serde.loads_typed((leaf.type, leaf.content))
+    def _made(self, kept: Leaf | Image) -> Any:
+        return self._serde.loads_typed(kept) if isinstance(kept, Leaf) else kept.made()
 
 
 def held_names(lists: Mapping[str, KnownList]) -> list[UUID]:
@@ -128,18 +115,14 @@ def held_names(lists: Mapping[str, KnownList]) -> list[UUID]:
 def _names(known: KnownList) -> Iterator[UUID]:
     yield known.chain.tip
     yield from known.chain.full[-HELD_PIECES:]
-    yield from (each.element for each in _tail(known) if isinstance(each.element, UUID))
+    yield from (each for each in known.chain.elements[_tail(known) :] if isinstance(each, UUID))
 
 
-def _tail(known: KnownList) -> list[Held]:
-    """The elements of the last pieces, which a piece that takes the last one's place has again."""
-    start = max(0, len(known.chain.full) - HELD_PIECES) * known.chain.stride
-    return known.held[start:]
+def _tail(known: KnownList) -> int:
+    """Where the last pieces begin, whose elements a piece that takes the last one's place has again."""
+    return max(0, len(known.chain.full) - HELD_PIECES) * known.chain.stride
 
 
-def _shared(before: KnownList, elements: tuple[UUID | Leaf, ...]) -> int:
-    """How many elements of a list are those that are remembered."""
-    for place, (mine, theirs) in enumerate(zip(before.chain.elements, elements, strict=False)):
-        if mine is not theirs and mine != theirs:
-            return place
-    return min(len(before.held), len(elements))
+def _tails(known: KnownList) -> Iterator[tuple[Element, Leaf | Image]]:
+    for place in range(_tail(known), len(known.leaves)):
+        yield known.chain.elements[place], known.at(place)

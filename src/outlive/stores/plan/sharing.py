@@ -26,6 +26,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -106,6 +107,16 @@ class Chain:
         known[self.tip] = len(self.elements)
         return known
 
+    def shared(self, other: Chain) -> int:
+        """How many elements two lists have in common at their beginning."""
+        pieces = common_beginning(self.full, other.full) if self.stride == other.stride else 0
+        start = pieces * self.stride
+        return start + common_beginning(self.elements[start:], other.elements[start:])
+
+
+EMPTY = Chain((), SMALL_STRIDE, (), UUID(int=0))
+"""A list without elements, which is never stored as one: no piece has its name."""
+
 
 def stride_for(elements: Sequence[Element]) -> int:
     """How many elements the pieces of a list have; its first ones decide, so that it stays as the list grows."""
@@ -113,13 +124,13 @@ def stride_for(elements: Sequence[Element]) -> int:
     return SMALL_STRIDE if 2 * sum(isinstance(each, UUID) for each in first) >= len(first) else LARGE_STRIDE
 
 
-def linked(elements: Sequence[Element], before: Chain | None = None, common: int = 0) -> tuple[Chain, list[Piece]]:
+def linked(elements: Sequence[Element], before: Chain = EMPTY, common: int = 0) -> tuple[Chain, list[Piece]]:
     """The chain of a list that is not empty, and those of its pieces that may be new.
 
     The list begins with the first `common` elements of the one `before`: their full pieces are taken as they are.
     """
     stride = stride_for(elements)
-    full = list(before.full[: common // stride]) if before is not None and before.stride == stride else []
+    full = list(before.full[: common // stride]) if before.stride == stride else []
     pieces: list[Piece] = []
     while True:
         start = len(full) * stride
@@ -130,13 +141,13 @@ def linked(elements: Sequence[Element], before: Chain | None = None, common: int
     return Chain(tuple(elements), stride, tuple(full), pieces[-1].name), pieces
 
 
-def unlinked(tip: UUID, pieces: Mapping[UUID, Piece], known: Chain | None = None) -> Chain:
+def unlinked(tip: UUID, pieces: Mapping[UUID, Piece], known: Chain = EMPTY) -> Chain:
     """The chain that ends with the piece `tip`; what lies before the pieces that are given is in the chain `known`.
 
     Raises:
         KeyError: a piece is in neither.
     """
-    lengths = {} if known is None else known.lengths()
+    lengths = known.lengths()
     line: list[Piece] = []
     names: list[UUID] = []
     at: UUID | None = tip
@@ -144,10 +155,10 @@ def unlinked(tip: UUID, pieces: Mapping[UUID, Piece], known: Chain | None = None
         line.append(pieces[at])
         names.append(at)
         at = pieces[at].base
-    held = () if known is None or at is None else known.elements[: lengths[at]]
-    elements = held + tuple(element for piece in reversed(line) for element in piece.elements)
+    held = () if at is None else known.elements[: lengths[at]]
+    elements = held + tuple(chain.from_iterable(piece.elements for piece in reversed(line)))
     stride = stride_for(elements)
-    before = () if known is None or at is None else known.full[: len(held) // stride]
+    before = () if at is None else known.full[: len(held) // stride]
     if at is not None and len(before) * stride < len(held) and line:
         before = (*before, at)
     full = (*before, *reversed(names[1:])) if line else before
@@ -186,6 +197,14 @@ def named(shape: Any) -> Iterator[UUID]:
 def dumps(value: object) -> str:
     """JSON without spaces, and without characters that the database can't hold."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def common_beginning(these: Sequence[object], those: Sequence[object]) -> int:
+    """How many elements two sequences have in common at their beginning."""
+    for place, (mine, theirs) in enumerate(zip(these, those, strict=False)):
+        if mine is not theirs and mine != theirs:
+            return place
+    return min(len(these), len(those))
 
 
 def _name(kind: bytes, content: bytes) -> UUID:
