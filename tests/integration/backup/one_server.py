@@ -15,6 +15,7 @@ import pytest
 from outlive.model.topology import Address
 from outlive.postgres import identity, programs
 from outlive.postgres.access import Access, Login
+from outlive.postgres.plan.identity import Identity
 
 PASSWORD = "s3cret/of:the+server"
 OLD = Path("/usr/lib/postgresql/15/bin")
@@ -44,6 +45,11 @@ class OneServer:
         self._identity = identity.decide(self.root, str(self.bin))
         identity.own(self._identity, [self.root])
         self.major = programs.major_version(self.bin)
+
+    @property
+    def account(self) -> Identity:
+        """Under which account the servers run."""
+        return self._identity
 
     @property
     def access(self) -> Access:

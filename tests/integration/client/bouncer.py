@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from conditions import eventually
 from integration.client.servers import NAMES, PASSWORD, Servers, _free_ports
 from outlive.postgres import identity
+from outlive.postgres.plan.identity import Identity
 
 PROGRAM = "/usr/sbin/pgbouncer"
 SETTINGS = """
@@ -37,26 +41,31 @@ def bouncers(servers: Servers, sessions: int = 4) -> Iterator[str]:
     Each takes its sessions in turn, so that callers meet whatever another one left.
     """
     with ExitStack() as running:
-        ports = {name: running.enter_context(_bouncer(servers, name, sessions)) for name in NAMES}
+        ports = {
+            name: running.enter_context(
+                bouncer(servers.root / f"bouncer-{name}", servers.ports[name], PASSWORD, servers.account, sessions)
+            )
+            for name in NAMES
+        }
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports.values())
         yield f"postgresql://postgres:p%40ss%2Fw%3Ard@{hosts}/postgres?sslmode=disable"
 
 
 @contextmanager
-def _bouncer(servers: Servers, name: str, sessions: int) -> Iterator[int]:
-    root = servers.root / f"bouncer-{name}"
+def bouncer(root: Path, server: int, password: str, account: Identity, sessions: int = 4) -> Iterator[int]:
+    """PgBouncer before the server on this port for as long as the block lasts; the port that it listens on."""
     root.mkdir(exist_ok=True)
-    (root / "users").write_text(f'"postgres" "{PASSWORD}"\n')
+    (root / "users").write_text(f'"postgres" "{password}"\n')
     port = _free_ports(1)[0]
-    server = servers.ports[name]
     (root / "ini").write_text(
-        SETTINGS.format(server=server, port=port, root=root, sessions=sessions, password=PASSWORD)
+        SETTINGS.format(server=server, port=port, root=root, sessions=sessions, password=password)
     )
-    identity.own(servers._identity, [root, root / "users", root / "ini"])
-    line, options = identity.command(servers._identity, [PROGRAM, str(root / "ini")])
+    identity.own(account, [root, root / "users", root / "ini"])
+    line, options = identity.command(account, [PROGRAM, str(root / "ini")])
     with (root / "out").open("w") as output:
         running = subprocess.Popen(line, stdout=output, stderr=output, cwd="/", **options)
     try:
+        eventually(lambda: _listens(port))
         yield port
     finally:
         running.send_signal(signal.SIGINT)
@@ -65,6 +74,11 @@ def _bouncer(servers: Servers, name: str, sessions: int) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait(5)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def present() -> bool:

@@ -1,4 +1,8 @@
-"""Asks servers what a backup has to know of them."""
+"""Asks servers what a backup has to know of them.
+
+A backup needs sessions of its own: a lock and a slot that go with it, a snapshot that another program takes over.
+Through a pooler they would stay behind in a session that serves others next, and what PostgreSQL's programs set too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import asyncio
 import asyncpg
 
 from outlive.backup.plan.source import ServerFacts
-from outlive.errors import UnavailableError
+from outlive.errors import ConfigurationError, UnavailableError
 from outlive.model.lsn import Lsn, Timeline
 from outlive.model.topology import Address, Role
 from outlive.postgres.access import Access, connect
@@ -37,8 +41,12 @@ async def observe(access: Access) -> tuple[ServerFacts, ...]:
 
     Raises:
         UnavailableError: none answers.
+        ConfigurationError: what answers is a pooler.
     """
     found = await asyncio.gather(*(_ask(access, address) for address in access.addresses), return_exceptions=True)
+    for each in found:
+        if isinstance(each, ConfigurationError):
+            raise each
     facts = tuple(each for each in found if isinstance(each, ServerFacts))
     if not facts:
         reasons = "; ".join(str(each) for each in found)
@@ -75,6 +83,21 @@ async def look(connection: asyncpg.Connection, address: Address) -> ServerFacts:
 async def _ask(access: Access, address: Address) -> ServerFacts:
     connection = await connect(access, address)
     try:
+        await _require_no_pooler(connection, address)
         return await look(connection, address)
     finally:
         connection.terminate()
+
+
+async def _require_no_pooler(connection: asyncpg.Connection, address: Address) -> None:
+    """A pooler tells each client a process of its own invention, by which it may ask to be cancelled."""
+    try:
+        async with connection.transaction():  # one session for both steps of the statement
+            process = await connection.fetchval("SELECT pg_backend_pid()", timeout=QUERY_LIMIT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None
+    if process != connection.get_server_pid():
+        raise ConfigurationError(
+            f"{address} is a pooler, and a backup needs sessions of its own",
+            hint="Name the server's own address and port.",
+        )
