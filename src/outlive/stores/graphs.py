@@ -26,6 +26,9 @@ MAX_NAMESPACE_LENGTH = 2000
 MAX_PAGE = 50
 """The most checkpoints that one round trip of a listing brings: each may come with all of its state."""
 
+VALUES = "values"
+"""Where a checkpoint's body has the shapes of its values."""
+
 ONE_MESSAGE_BYTES = 256 * 1024
 """What a parcel may have to travel as text in one message; a larger one goes in binary, in three."""
 
@@ -50,7 +53,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A checkpoint as it is kept; `body` holds the shapes of its values, under "values"."""
+    """A checkpoint as it is kept; `body` holds the shapes of its values, at `VALUES`."""
 
     place: Place
     id: str
@@ -94,7 +97,7 @@ class Graphs:
             ForgottenObjectsError: something that the parcel believes to be stored is not.
             UnstorableError: a name can't be kept.
         """
-        place, refs = checkpoint.place, {name for shape in checkpoint.body["values"].values() for name in named(shape)}
+        place, refs = checkpoint.place, {name for shape in checkpoint.body[VALUES].values() for name in named(shape)}
         await self._write(
             "put",
             parcel,

@@ -15,41 +15,31 @@ Source: LangGraph documentation, "Checkpointer integrations"; `langgraph.checkpo
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
-    PendingWrite,
-    get_checkpoint_id,
-    get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from outlive.adapters.langgraph.configs import wanted
 from outlive.adapters.langgraph.faces import Face
-from outlive.adapters.langgraph.memory import Known, KnownList, Memory
-from outlive.adapters.langgraph.packing import Packing
-from outlive.adapters.langgraph.unpacking import Ahead, Unpacking, held_names
+from outlive.adapters.langgraph.memory import Memory
+from outlive.adapters.langgraph.reading import Reading
+from outlive.adapters.langgraph.writing import Writing
 from outlive.client.cluster import Cluster
 from outlive.errors import ConfigurationError
-from outlive.stores.encoding import encode
-from outlive.stores.failures import ForgottenObjectsError
-from outlive.stores.graphs import MAX_PAGE, Found, Place, Stored, Wanted, Write
-from outlive.stores.plan.sharing import named
+from outlive.stores.graphs import MAX_PAGE, Stored
 from outlive.stores.state import AgentState
 from outlive.sync import SyncCluster
-
-_VALUES = "values"
-_APART = frozenset({"id", "channel_values"})
 
 
 class OutliveSaver(BaseCheckpointSaver[Any]):
@@ -86,47 +76,7 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         Raises:
             outlive.UnstorableError: a value can't be serialized, is too large, or a name holds a NUL.
         """
-        return await self._face.do(self._put(config, checkpoint, metadata, new_versions))
-
-    async def _put(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        place, parent = _place(config), get_checkpoint_id(config)
-        details = encode(get_serializable_checkpoint_metadata(config, metadata), "the metadata of a checkpoint")
-        try:
-            await self._send(place, parent, checkpoint, details, new_versions, self._memory.get(place))
-        except ForgottenObjectsError:
-            self._memory.forget_thread(place.thread)
-            await self._send(place, parent, checkpoint, details, new_versions, None)
-        return _config(place, checkpoint["id"])
-
-    async def _send(
-        self,
-        place: Place,
-        parent: str | None,
-        checkpoint: Checkpoint,
-        metadata: str,
-        new_versions: ChannelVersions,
-        known: Known | None,
-    ) -> None:
-        packing = self._packing(place, known)
-        inherited = known if known is not None and known.checkpoint == parent else None
-        shapes, lists = {}, dict(known.lists if known is not None else {})
-        for channel, value in checkpoint["channel_values"].items():
-            version = checkpoint["channel_versions"].get(channel)
-            if inherited is not None and channel not in new_versions and _unchanged(inherited, channel, version):
-                shapes[channel] = packing.again(inherited.shapes[channel])
-            else:
-                shapes[channel] = packing.shape(value, channel)
-        body = {_VALUES: shapes, **{key: value for key, value in checkpoint.items() if key not in _APART}}
-        await self._graphs.put(Stored(place, checkpoint["id"], parent, body, {}), metadata, packing.parcel)
-        self._memory.was_stored(place.thread, set(packing.parcel.objects))
-        lists.update(packing.lists)
-        self._memory.keep(place, Known(checkpoint["id"], dict(checkpoint["channel_versions"]), shapes, lists))
+        return await self._face.do(self._writing.put(config, checkpoint, metadata, new_versions))
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
@@ -137,82 +87,14 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
             outlive.UnstorableError: a value can't be serialized, is too large, or a name holds a NUL.
         """
         if writes:
-            await self._face.do(self._put_writes(config, writes, task_id, task_path))
-
-    async def _put_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> None:
-        place = _place(config)
-        try:
-            await self._send_writes(place, config, writes, task_id, task_path)
-        except ForgottenObjectsError:
-            self._memory.forget_thread(place.thread)
-            await self._send_writes(place, config, writes, task_id, task_path)
-
-    async def _send_writes(
-        self, place: Place, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> None:
-        # A task often writes a list that begins as the channel's own one does.
-        packing = self._packing(place, self._memory.get(place))
-        replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        packed: dict[int, Write] = {}
-        for number, (channel, value) in enumerate(writes):
-            at = WRITES_IDX_MAP.get(channel, number)
-            if replace or at not in packed:
-                packed[at] = Write(task_id, channel, packing.shape(value, channel), at)
-        id_ = str(get_checkpoint_id(config))
-        await self._graphs.put_writes(place, id_, task_path, list(packed.values()), packing.parcel, replace=replace)
-        self._memory.was_stored(place.thread, set(packing.parcel.objects))
+            await self._face.do(self._writing.put_writes(config, writes, task_id, task_path))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the latest of its thread and namespace; None if there is none.
 
         It shows every acknowledged write, and comes in one round trip.
         """
-        return await self._face.do(self._get_tuple(config))
-
-    async def _get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        place, id_ = _place(config), get_checkpoint_id(config)
-        known = self._memory.get(place)
-        lists = known.lists if known is not None else {}
-        ahead = Ahead(lists)
-        # On the loop's next turn: when the question is on its way, and there is nothing to do but to wait.
-        making = asyncio.get_running_loop().call_soon(ahead.make)
-        try:
-            found = await self._graphs.read(place, id_, held_names(lists))
-        finally:
-            making.cancel()
-        if not found.checkpoints:
-            return None
-        try:
-            return self._remembered(found, lists, ahead)
-        except KeyError:
-            # What was remembered has changed meanwhile: ask for all of it.
-            return self._remembered(await self._graphs.read(place, found.checkpoints[0].id), {})
-
-    def _remembered(self, found: Found, lists: Mapping[str, KnownList], ahead: Ahead | None = None) -> CheckpointTuple:
-        """The tuple of the one checkpoint that was found, which the next one is likely to be compared with."""
-        stored = found.checkpoints[0]
-        unpacking = Unpacking(self.serde, found.contents, lists, ahead)
-        made = self._tuple(stored, unpacking)
-        versions = made.checkpoint["channel_versions"]
-        self._memory.keep(
-            stored.place, Known(stored.id, dict(versions), stored.body[_VALUES], {**lists, **unpacking.lists})
-        )
-        return made
-
-    def _tuple(self, stored: Stored, unpacking: Unpacking) -> CheckpointTuple:
-        body = {key: value for key, value in stored.body.items() if key != _VALUES}
-        values = {channel: unpacking.value(shape, channel) for channel, shape in stored.body[_VALUES].items()}
-        beside = unpacking.beside()
-        checkpoint = {**body, "id": stored.id, "channel_values": values}
-        return CheckpointTuple(
-            config=_config(stored.place, stored.id),
-            checkpoint=cast("Checkpoint", checkpoint),
-            metadata=cast("CheckpointMetadata", stored.metadata),
-            parent_config=None if stored.parent is None else _config(stored.place, stored.parent),
-            pending_writes=[_pending(write, beside) for write in stored.writes],
-        )
+        return await self._face.do(self._reading.one(config))
 
     async def alist(
         self,
@@ -223,13 +105,13 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """The checkpoints that match, the newest first, in pages of fifty."""
-        wanted, left = _wanted(config, filter, before), limit
+        asked, left = wanted(config, filter, before), limit
         last: Stored | None = None
         while left is None or left > 0:
             size = MAX_PAGE if left is None else min(left, MAX_PAGE)
-            found = await self._face.do(self._graphs.page(wanted, last, size))
-            for stored in found.checkpoints:
-                yield self._tuple(stored, Unpacking(self.serde, found.contents, {}))
+            found = await self._face.do(self._graphs.page(asked, last, size))
+            for each in self._reading.each(found):
+                yield each
             if len(found.checkpoints) < size:
                 return
             last, left = found.checkpoints[-1], None if left is None else left - size
@@ -276,30 +158,7 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What built up channels since each had a value, in two round trips, however long ago that was."""
-        return await self._face.do(self._delta_history(config, channels)) if channels else {}
-
-    async def _delta_history(
-        self, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
-        place, id_ = _place(config), get_checkpoint_id(config)
-        if id_ is None:
-            latest = (await self._graphs.read(place, None)).checkpoints
-            id_ = latest[0].id if latest else ""
-        line = await self._graphs.line(place, id_, channels)
-        histories = {channel: _history_shapes(line, channel) for channel in channels}
-        names = {name for seed, writes in histories.values() for shape in (seed, *(w.shape for w in writes))
-                 for name in named(shape)}  # fmt: skip
-        contents = await self._graphs.objects(place.thread, names)
-        return {
-            channel: self._history(channel, seed, writes, Unpacking(self.serde, contents, {}))
-            for channel, (seed, writes) in histories.items()
-        }
-
-    def _history(self, channel: str, seed: Any, writes: list[Write], unpacking: Unpacking) -> DeltaChannelHistory:
-        history: DeltaChannelHistory = {"writes": [_pending(write, unpacking) for write in writes]}
-        if seed is not None:
-            history["seed"] = unpacking.value(seed, channel)
-        return history
+        return await self._face.do(self._reading.history(config, channels)) if channels else {}
 
     def put(
         self,
@@ -309,18 +168,18 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """See `aput`."""
-        return self._face.wait(self._put(config, checkpoint, metadata, new_versions))
+        return self._face.wait(self._writing.put(config, checkpoint, metadata, new_versions))
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """See `aput_writes`."""
         if writes:
-            self._face.wait(self._put_writes(config, writes, task_id, task_path))
+            self._face.wait(self._writing.put_writes(config, writes, task_id, task_path))
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """See `aget_tuple`."""
-        return self._face.wait(self._get_tuple(config))
+        return self._face.wait(self._reading.one(config))
 
     def list(
         self,
@@ -355,7 +214,7 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """See `aget_delta_channel_history`."""
-        return self._face.wait(self._delta_history(config, channels)) if channels else {}
+        return self._face.wait(self._reading.history(config, channels)) if channels else {}
 
     def get_next_version(self, current: Any, channel: None) -> Any:  # noqa: ARG002 - LangGraph passes it
         """The number that follows, of the kind that the thread has: a thread that was imported has strings."""
@@ -375,53 +234,14 @@ class OutliveSaver(BaseCheckpointSaver[Any]):
         clone = super().with_allowlist(extra_allowlist)
         return clone.forgetful() if isinstance(clone, OutliveSaver) and clone is not self else clone
 
-    def _packing(self, place: Place, known: Known | None) -> Packing:
-        return Packing(
-            self.serde,
-            self._graphs.max_value_bytes,
-            lambda name: self._memory.is_stored(place.thread, name),
-            known.lists if known is not None else {},
-        )
+    @property
+    def _writing(self) -> Writing:
+        return Writing(self._graphs, self._memory, self.serde)
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self._graphs, self._memory, self.serde)
 
 
 async def _next(found: AsyncIterator[CheckpointTuple]) -> CheckpointTuple | None:
     return await anext(found, None)
-
-
-def _unchanged(known: Known, channel: str, version: object) -> bool:
-    return channel in known.shapes and known.versions.get(channel) == version
-
-
-def _place(config: RunnableConfig) -> Place:
-    named_in = config["configurable"]
-    return Place(str(named_in["thread_id"]), named_in.get("checkpoint_ns") or "")
-
-
-def _config(place: Place, checkpoint: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": place.thread, "checkpoint_ns": place.ns, "checkpoint_id": checkpoint}}
-
-
-def _wanted(config: RunnableConfig | None, filter_: dict[str, Any] | None, before: RunnableConfig | None) -> Wanted:
-    named_in: dict[str, Any] = {} if config is None else config["configurable"]
-    return Wanted(
-        thread=str(named_in["thread_id"]) if "thread_id" in named_in else None,
-        ns=named_in.get("checkpoint_ns"),
-        id=named_in.get("checkpoint_id") or None,
-        before=None if before is None else get_checkpoint_id(before),
-        filter=filter_ or None,
-    )
-
-
-def _pending(write: Write, unpacking: Unpacking) -> PendingWrite:
-    return write.task, write.channel, unpacking.value(write.shape, write.channel)
-
-
-def _history_shapes(line: Sequence[Stored], channel: str) -> tuple[Any, list[Write]]:
-    """The shape of the value that a channel began with, if it had one, and what was written since, in order."""
-    since: list[Write] = []
-    for stored in line:
-        mine = [write for write in stored.writes if write.channel == channel]
-        since = mine + since
-        if channel in stored.body[_VALUES]:
-            return stored.body[_VALUES][channel], since
-    return None, since
