@@ -25,12 +25,13 @@ class Child:
     It is a process group of its own: Ctrl-C reaches this process alone, which ends the other one in order.
 
     Its output is read by a thread, straight into what is handed on: the event loop's own reader copies each byte three
-    times and wakes up for each write.
+    times and wakes up for each write. `descriptors` stay open in it, under the same numbers.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int] = ()) -> None:
         self._command = command
         self._environment = environment
+        self._descriptors = descriptors
         self._process: asyncio.subprocess.Process | None = None
         self._output: BufferedReader | None = None
         self._errors: deque[str] = deque(maxlen=ERROR_LINES)
@@ -42,6 +43,7 @@ class Child:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=inlet, stderr=asyncio.subprocess.PIPE,
                 env=dict(self._environment), limit=ERROR_LINE_BYTES, start_new_session=True,
+                pass_fds=self._descriptors,
             )  # fmt: skip
         except BaseException:
             self._output.close()

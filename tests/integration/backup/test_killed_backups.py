@@ -101,16 +101,19 @@ def _kill(command: subprocess.Popen[str]) -> None:
 async def test_killed_at_every_step_there_is_no_half(
     server: OneServer, s3: SeaweedFS, tmp_path: Path, kind: str, steps: tuple[Step, ...]
 ) -> None:
-    """None, or a whole one; no program of it, slot or lock; prune takes what was left when it is old enough."""
+    """None, or a whole one; no program of it, slot, lock or file; prune takes what was left when it is old enough."""
     await server.sql("DROP TABLE IF EXISTS enough", ENOUGH, "SELECT 1")
     shell = Shell(server, s3, tmp_path)
     if kind == "incremental":
         shell.finish(shell.start("create", "--dsn", server.dsn, "--from", "primary"))
         await server.sql("UPDATE enough SET g = g + 1", "SELECT 1")
+    (tmp_path / "temporary").mkdir()
+    shell.environment["TMPDIR"] = str(tmp_path / "temporary")
     killing = Killing(shell, server, s3, kind)
     for step in steps:
         await killing.kill_at(step)
     await killing.kill_held(Step.PUBLISH if kind == "logical" else Step.COUNT)
+    assert list((tmp_path / "temporary").iterdir()) == []
     left = await Catalog.load(shell.store)
     assert left.unfinished
     assert await shell.store.unfinished()

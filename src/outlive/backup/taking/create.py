@@ -11,7 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -162,10 +162,10 @@ class Taking:
     async def _physical(
         self, base: BackupManifest, held: Hold, server: ServerFacts, parent: BackupManifest | None
     ) -> BackupManifest:
-        with self._step(Step.SEND), tempfile.TemporaryDirectory(prefix="outlive-backup-") as scratch:
+        with self._step(Step.SEND), tempfile.TemporaryFile() as scratch:
             await held.keep_wal()
             self._note(held.note)
-            against = await self._against(parent, held, server, Path(scratch))
+            against = await self._against(parent, held, server, scratch)
             try:
                 sent = await physical.take(
                     self._store, base.id, self._access, server, self._request, held, self._meter(), against
@@ -182,15 +182,16 @@ class Taking:
         )
 
     async def _against(
-        self, parent: BackupManifest | None, held: Hold, server: ServerFacts, scratch: Path
-    ) -> Path | None:
+        self, parent: BackupManifest | None, held: Hold, server: ServerFacts, scratch: IO[bytes]
+    ) -> IO[bytes] | None:
         if parent is None:
             return None
         if server.role is Role.STANDBY and self._primary is not None:
             # A standby's backup begins at its last restart point, which has to lie behind the parent.
             with contextlib.suppress(UnavailableError):
                 await held.replayed(await checkpoint(self._access, self._primary.address))
-        return await physical.fetch_pg_manifest(self._store, parent.id, self._request, scratch)
+        await physical.fetch_pg_manifest(self._store, parent.id, self._request, scratch)
+        return scratch
 
     async def _counts(self, server: ServerFacts) -> tuple[DatabaseCounts, ...]:
         if not self._request.count_rows:

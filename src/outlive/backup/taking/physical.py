@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO
 
 from outlive.backup import codec as codecs
 from outlive.backup.layout import BASE, PG_MANIFEST, backup_key
@@ -42,7 +41,7 @@ class Sent:
 
 async def take(
     store: ObjectStore, backup_id: str, access: Access, server: ServerFacts, request: Request, hold: Hold,
-    meter: Meter, parent_manifest: Path | None,
+    meter: Meter, parent_manifest: IO[bytes] | None,
 ) -> Sent:  # fmt: skip
     """Stream a base backup from `server` into the store: the tar, then PostgreSQL's manifest of it.
 
@@ -51,9 +50,10 @@ async def take(
         ObjectStorageError: the store failed.
     """
     follower = TarFollower("backup_manifest")
-    command = _command(request, backup_id, parent_manifest)
+    handed = (parent_manifest.fileno(),) if parent_manifest else ()
+    command = _command(request, backup_id, handed)
     surroundings = environment(access, server.address, access.replication, os.environ)
-    async with Child(command, surroundings) as child, _watching(hold, meter):
+    async with Child(command, surroundings, handed) as child, _watching(hold, meter):
         stored = await send(
             store, backup_key(backup_id, BASE), _output(child, follower, request.bytes_per_s),
             request.codec, meter=meter, follow=follower.take, expected_bytes=server.size_bytes,
@@ -74,26 +74,26 @@ async def _watching(hold: Hold, meter: Meter) -> AsyncIterator[None]:
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def fetch_pg_manifest(store: ObjectStore, backup_id: str, request: Request, into: Path) -> Path:
-    """PostgreSQL's manifest of an earlier backup, in a file.
+async def fetch_pg_manifest(store: ObjectStore, backup_id: str, request: Request, into: IO[bytes]) -> None:
+    """Write PostgreSQL's manifest of an earlier backup into a file.
 
     Raises:
         ChecksumMismatchError: it is not what was written.
         ConfigurationError: its key is not at hand.
     """
     key = backup_key(backup_id, PG_MANIFEST)
-    descriptor, name = tempfile.mkstemp(dir=into, prefix="pg_manifest-")
-    with os.fdopen(descriptor, "wb") as file:
-        async for chunk in codecs.decode(store.stream(key), request.codec.keyring, key):
-            file.write(chunk)
-    return Path(name)
+    async for chunk in codecs.decode(store.stream(key), request.codec.keyring, key):
+        into.write(chunk)
+    into.flush()
+    into.seek(0)
 
 
-def _command(request: Request, backup_id: str, parent_manifest: Path | None) -> list[str]:
+def _command(request: Request, backup_id: str, parent_manifest: tuple[int, ...]) -> list[str]:
+    # By its descriptor: the file has no name, so that nothing of it is left by a process that was killed.
     return [
         str(request.programs / "pg_basebackup"), "--pgdata=-", "--format=tar", "--wal-method=fetch", "--no-password",
         f"--checkpoint={'fast' if request.fast_checkpoint else 'spread'}", f"--label=outlive {backup_id}",
-        *([f"--incremental={parent_manifest}"] if parent_manifest else []),
+        *(f"--incremental=/dev/fd/{each}" for each in parent_manifest),
     ]  # fmt: skip
 
 
