@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as Xml
@@ -21,7 +20,7 @@ from outlive.object_storage.options import StoreOptions
 from outlive.object_storage.s3 import S3Calls, calls_of, parsed
 
 PROBE_SECONDS = 60
-FOLDER = "lock-probes"
+PROBE = "lock-probes/probe"
 
 
 class Locking(Enum):
@@ -82,8 +81,10 @@ def lacking(found: Rule | Locking, days: int, mode: str) -> str | None:
     return None
 
 
-async def probe(url: str, options: StoreOptions) -> Locking:
+async def probe(url: str, options: StoreOptions, lock_s: float = PROBE_SECONDS) -> Locking:
     """Try it with an object that is locked for a minute (GOVERNANCE), and is left behind where the lock holds.
+
+    It has one name. The next try takes it again while it is locked, and removes it when its lock has ended.
 
     Raises:
         ObjectStorageError: no answer came.
@@ -94,14 +95,20 @@ async def probe(url: str, options: StoreOptions) -> Locking:
     calls = calls_of(parts.netloc, options)
     if calls is None:
         return Locking.NO_CREDENTIALS
-    prefix = parts.path.strip("/")
-    key = f"{prefix}/{FOLDER}/{secrets.token_hex(8)}".lstrip("/")
-    return await _try(calls, key)
+    key = f"{parts.path.strip('/')}/{PROBE}".lstrip("/")
+    version = await _left(calls, key, timedelta(seconds=lock_s / 2)) or await _put(calls, key, lock_s)
+    if version is None:
+        return Locking.REFUSED
+    removed = await calls.ask("DELETE", key, {"versionId": version})
+    still_there = await calls.ask("HEAD", key, {"versionId": version})
+    return Locking.HOLDS if not removed.done and still_there.done else Locking.IGNORED
 
 
-async def _try(calls: S3Calls, key: str) -> Locking:
+async def _put(calls: S3Calls, key: str, lock_s: float) -> str | None:
+    """Write a locked object; its version, None where there are no locks."""
     body = b"Outlive tries whether this can be removed while it is locked."
-    until = system.now_utc() + timedelta(seconds=PROBE_SECONDS)
+    # Whole seconds: rounded down, the shortest lock would be none.
+    until = system.now_utc() + timedelta(seconds=lock_s + 1)
     headers = {
         "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
         "x-amz-object-lock-mode": "GOVERNANCE",
@@ -109,9 +116,31 @@ async def _try(calls: S3Calls, key: str) -> Locking:
     }
     put = await calls.ask("PUT", key, body=body, headers=headers)
     version = put.headers.get("x-amz-version-id")
-    if not put.done or version is None:
-        await calls.ask("DELETE", key)
-        return Locking.REFUSED
-    removed = await calls.ask("DELETE", key, {"versionId": version})
-    still_there = await calls.ask("HEAD", key, {"versionId": version})
-    return Locking.HOLDS if not removed.done and still_there.done else Locking.IGNORED
+    if put.done and version is not None:
+        return version
+    await calls.ask("DELETE", key)
+    return None
+
+
+async def _left(calls: S3Calls, key: str, at_least: timedelta) -> str | None:
+    """What an earlier try has left, if it stays locked for that long; what is locked no more is removed."""
+    listed = await calls.ask("GET", "", {"versions": "", "prefix": key})
+    if not listed.done:
+        return None
+    locked, now = None, system.now_utc()
+    for version in [each.findtext("{*}VersionId") for each in parsed(listed, calls.bucket_url).iterfind("{*}Version")]:
+        until = await _locked_until(calls, key, version or "null")
+        if until is not None and until > now + at_least:
+            locked = version
+        elif until is None or until <= now:
+            await calls.ask("DELETE", key, {"versionId": version or "null"})
+    return locked
+
+
+async def _locked_until(calls: S3Calls, key: str, version: str) -> datetime | None:
+    """When its lock ends; None where the store doesn't tell."""
+    said = (await calls.ask("HEAD", key, {"versionId": version})).headers.get("x-amz-object-lock-retain-until-date")
+    try:
+        return datetime.fromisoformat(said) if said else None
+    except ValueError:
+        return None

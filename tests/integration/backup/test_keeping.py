@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from integration.client.waiting import until
 from outlive import system
 from outlive.backup import keeping, manifest, pruning, repository
 from outlive.backup.catalog import Catalog
@@ -27,7 +28,7 @@ from outlive.model.lsn import Lsn, Timeline
 from outlive.model.wal import WalSegment
 from outlive.object_storage.lock import Locking, Rule, lacking, probe, rule
 from outlive.object_storage.opening import open_store
-from outlive.object_storage.s3 import calls_of
+from outlive.object_storage.s3 import calls_of, parsed
 from outlive.object_storage.store import ObjectStore
 from outlive.testing.object_store import SeaweedFS
 
@@ -209,6 +210,37 @@ async def test_object_lock_is_told_as_it_is(s3: SeaweedFS) -> None:
     assert await probe("file:///tmp/x", s3.options()) is Locking.NOT_S3
     s3.make_bucket("locked", locking=True)
     assert await probe(s3.url("locked", "prefix"), s3.options()) is Locking.HOLDS
+
+
+async def _versions(s3: SeaweedFS, bucket: str) -> list[str | None]:
+    calls = calls_of(bucket, s3.options())
+    assert calls is not None
+    listed = parsed(await calls.ask("GET", "", {"versions": ""}), bucket)
+    return [each.findtext("{*}VersionId") for each in listed.iterfind("{*}Version")]
+
+
+async def test_trying_a_lock_again_leaves_one_object(s3: SeaweedFS) -> None:
+    """That which is locked is tried again."""
+    s3.make_bucket("tried", locking=True)
+    place, options = s3.url("tried", "prefix"), s3.options()
+    assert await probe(place, options) is Locking.HOLDS
+    first = await _versions(s3, "tried")
+    assert await probe(place, options) is Locking.HOLDS
+    assert await _versions(s3, "tried") == first
+    assert len(first) == 1
+
+
+async def test_what_a_try_has_left_goes_when_its_lock_has_ended(s3: SeaweedFS) -> None:
+    """The next try removes it, and puts another one there."""
+    s3.make_bucket("short", locking=True)
+    assert await probe(s3.url("short"), s3.options(), lock_s=1) is Locking.HOLDS
+    (first,) = await _versions(s3, "short")
+
+    async def gone() -> bool:
+        assert await probe(s3.url("short"), s3.options(), lock_s=1) is Locking.HOLDS
+        return first not in await _versions(s3, "short")
+
+    await until(gone, 20)
 
 
 async def test_the_buckets_own_rule_is_compared_with_the_policys(s3: SeaweedFS) -> None:
