@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,16 +21,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import barman_programs
 from backup_ground import TURNS_A_CONVERSATION, Ground, Run, append, ground, middle, rounds, timed
 from backup_profile import profile, write
+from outlive.model.lsn import Lsn
 from outlive.postgres import programs
 from outlive.postgres.access import environment
 
-BARMAN = "barman[cloud]==3.19.*"
-BARMAN_HOME = Path.home() / ".cache" / "outlive-bench" / "barman"
 DOCS = Path(__file__).parents[1] / "docs/explanation"
 MARKS = re.compile(r"(<!-- backups: .*? -->\n).*?(<!-- /backups -->)", re.DOTALL)
 KEY = "00" * 32
+_SIZE = "SELECT pg_relation_size('outlive.turns')"
 
 OURS, OPEN = "outlive, zstd and encrypted", "outlive, zstd"
 BARMAN_NAME, GZIP, THROWN = (
@@ -71,8 +71,8 @@ class Contest:
             made.s3.environment(), AWS_DEFAULT_REGION="us-east-1"
         )
         self.contestants: dict[str, Callable[[], Run]] = {
-            OURS: lambda: self._ours("encrypted", "full", KEY),
-            OPEN: lambda: self._ours("open", "full", None),
+            OURS: lambda: self._full(OURS, "encrypted", KEY),
+            OPEN: lambda: self._full(OPEN, "open", None),
             BARMAN_NAME: self._barman,
             GZIP: self._gzip,
             THROWN: self._thrown,
@@ -95,19 +95,19 @@ class Contest:
         )
 
     async def _incremental(self) -> Run:
-        await self._change()
+        grown_bytes = await self._change()
         print(f"  {INCREMENT}", file=sys.stderr)
-        return await asyncio.to_thread(self._ours, "encrypted", "incremental", KEY)
+        run, said = await asyncio.to_thread(self._taken, "encrypted", "incremental", KEY)
+        _require_all(said, grown_bytes)
+        self._stored[INCREMENT] = said["stored_bytes"]
+        return run
 
     def _figure(self, name: str, run: Run) -> Figure:
         return Figure(run.seconds, self._raw_bytes, self._stored.get(name), run.rss_bytes)
 
-    def _ours(self, place: str, kind: str, key: str | None) -> Run:
-        run, said = self._taken(place, kind, key)
-        name = INCREMENT if kind == "incremental" else OURS if key else OPEN
-        self._stored[name] = said["stored_bytes"]
-        if kind == "full":
-            self._raw_bytes = said["raw_bytes"]
+    def _full(self, name: str, place: str, key: str | None) -> Run:
+        run, said = self._taken(place, "full", key)
+        self._stored[name], self._raw_bytes = said["stored_bytes"], said["raw_bytes"]
         return run
 
     def _taken(self, place: str, kind: str, key: str | None) -> tuple[Run, dict[str, Any]]:
@@ -122,7 +122,7 @@ class Contest:
 
     def _barman(self) -> Run:
         command = [
-            str(BARMAN_HOME / "bin" / "barman-cloud-backup"), "--cloud-provider", "aws-s3", "--endpoint-url",
+            str(barman_programs.program("backup")), "--cloud-provider", "aws-s3", "--endpoint-url",
             self._made.s3.endpoint, "-h", self._made.host, "-p", str(self._made.port), "-U", "postgres",
             "--immediate-checkpoint", "s3://outlive/barman", "bench",
         ]  # fmt: skip
@@ -145,14 +145,25 @@ class Contest:
     def _throwing(self) -> list[str]:
         return [str(self._bin / "pg_basebackup"), "-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "-w"]
 
-    async def _change(self) -> None:
-        """One in a hundred turns more, and their conversations, as agents at work add them."""
+    async def _change(self) -> int:
+        """One in a hundred turns more, and their conversations, as agents at work add them; bytes that they take up."""
         session = await self._made.session()
         try:
             turns = await session.fetchval("SELECT count(*) FROM outlive.turns")
+            before = await session.fetchval(_SIZE)
             await append(session, turns, max(TURNS_A_CONVERSATION, turns // 100))
+            return int(await session.fetchval(_SIZE)) - int(before)
         finally:
             await session.close()
+
+
+def _require_all(said: dict[str, Any], grown_bytes: int) -> None:
+    """An incremental backup has to hold at least the blocks that came anew, beside its WAL."""
+    start, end = Lsn.parse(said["start_lsn"]), Lsn.parse(said["end_lsn"])
+    segments = end // said["segment_bytes"] - start // said["segment_bytes"] + 1
+    held_bytes = said["raw_bytes"] - segments * said["segment_bytes"]
+    if held_bytes < grown_bytes:
+        raise RuntimeError(f"{said['id']} holds {held_bytes} bytes beside its WAL, and one table grew by {grown_bytes}")
 
 
 def show(figures: dict[str, Figure]) -> str:
@@ -192,12 +203,6 @@ def draw(figures: dict[str, Figure], path: Path) -> None:
     plt.close(panel)
 
 
-def _bring_barman() -> None:
-    if not (BARMAN_HOME / "bin" / "barman-cloud-backup").is_file():
-        subprocess.run([sys.executable, "-m", "venv", str(BARMAN_HOME)], check=True)
-        subprocess.run([str(BARMAN_HOME / "bin" / "pip"), "install", "--quiet", BARMAN, "psycopg2-binary"], check=True)
-
-
 async def _profile(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="outlive-bench-") as scratch:
         async with ground(Path(scratch), arguments.megabytes) as made:
@@ -208,7 +213,7 @@ async def _profile(arguments: argparse.Namespace) -> None:
 
 
 async def _main(arguments: argparse.Namespace) -> None:
-    _bring_barman()
+    barman_programs.bring()
     with tempfile.TemporaryDirectory(prefix="outlive-bench-") as scratch:
         async with ground(Path(scratch), arguments.megabytes) as made:
             figures = await Contest(made).run(arguments.rounds)

@@ -28,7 +28,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backup import BARMAN_HOME, DOCS, KEY, _bring_barman
+import barman_programs
+from backup import DOCS, KEY
 from backup_ground import Ground, append, ground, rounds, timed
 from outlive.backup.codec import Codec
 from outlive.backup.deposit import Deposit
@@ -165,7 +166,7 @@ class Stored:
 
     def barman(self, program: str) -> list[str]:
         """The beginning of one of Barman's commands."""
-        return [str(BARMAN_HOME / "bin" / f"barman-cloud-{program}"), *CLOUD, self.made.s3.endpoint]
+        return [str(barman_programs.program(program)), *CLOUD, self.made.s3.endpoint]
 
     def _wal_command(self, home: Path) -> str:
         program = [*self.barman("wal-restore"), "--parallel", str(BARMAN_AT_ONCE), "--spool-dir", str(home / "spool")]
@@ -243,7 +244,7 @@ def show(figures: Mapping[str, Figure], raw_bytes: int, segments: int) -> str:
 
 
 async def _main(arguments: argparse.Namespace) -> None:
-    _bring_barman()
+    barman_programs.bring()
     with tempfile.TemporaryDirectory(prefix="outlive-bench-", ignore_cleanup_errors=True) as scratch:
         async with ground(Path(scratch), arguments.megabytes) as made:
             stored = Stored(made)

@@ -30,6 +30,7 @@ from wal_lag import ROWS, Lag
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import barman_programs
 from integration.backup.pgbackrest_stanza import STANZA, Stanza
 from outlive.backup import archive_client
 from outlive.backup.archiver_files import ArchiverConfig
@@ -38,7 +39,7 @@ from outlive.object_storage.opening import open_store
 from outlive.postgres import identity
 from outlive.testing.object_store import SeaweedFS
 
-BARMAN = Path.home() / ".cache" / "outlive-bench" / "barman" / "bin" / "barman-cloud-wal-archive"
+BARMAN = barman_programs.program("wal-archive")
 BARMAN_SEGMENTS = 6
 NO_PASSWORD = ""
 KEY = "a2V5IG9mIHRoZSB0ZXN0cywgb2YgMzIgYnl0ZXMgbG8="
