@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import audit_state
 import conversation_state
 import graph_state
 import scale_state
@@ -38,6 +39,7 @@ class Options:
 SUBJECTS: dict[str, Callable[[str, Options], Awaitable[Report]]] = {
     "graph": graph_state.measure,
     "conversations": conversation_state.measure,
+    "audit": audit_state.measure,
 }
 """By name: each is given the cluster's DSN."""
 

@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from outlive.errors import ConfigurationError
+from outlive.cli.terminal import say
+from outlive.errors import ConfigurationError, NotFoundError
 from outlive.stores import AgentState, ImportReport
+
+PROGRESS = 1_000
+"""After how many conversations an export says how far it came."""
 
 
 async def export_to(
@@ -23,12 +27,33 @@ async def export_to(
     """Write conversations to a file or to standard output; how many."""
     if everything == bool(ids):
         raise ConfigurationError("what to export is not clear", hint="Name conversations by their ids, or say --all.")
-    count = 0
     with _opened(output) as file:
-        async for name in _all(state) if everything else _each(ids):
+        if everything:
+            return await write_all(state, _all(state), file, format=format, listed=True)
+        return await write_all(state, _each(ids), file, format=format, listed=False)
+
+
+async def write_all(
+    state: AgentState,
+    names: AsyncIterator[str],
+    file: TextIO,
+    *,
+    format: Any,  # noqa: A002
+    listed: bool,
+) -> int:
+    """Write conversations one after the other; how many. Those that were `listed` may have been erased since."""
+    count = 0
+    async for name in names:
+        try:
             async for line in state.conversations.export(name, format=format):
                 file.write(line + "\n")
-            count += 1
+        except NotFoundError:
+            if not listed:
+                raise
+            continue
+        count += 1
+        if count % PROGRESS == 0:
+            say(f"{count:,} conversations")
     return count
 
 

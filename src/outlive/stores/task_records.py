@@ -17,6 +17,8 @@ MAX_ATTEMPTS = 5
 """How often a task is tried unless it says otherwise."""
 
 HIGHEST_PRIORITY = 100
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+"""Between which a task may be due: beyond them the database says infinity, which no JSON has."""
 MAX_DELAY_S = 10 * 365 * 86_400.0
 
 
@@ -153,6 +155,8 @@ def _made_key() -> str:
 def _moment(value: object, what: str) -> datetime | None:
     if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
         raise UnstorableError(f"{what} must be an aware datetime, not {value!r}")
+    if value is not None and not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise UnstorableError(f"{what} must lie in the years {FIRST_YEAR} to {LAST_YEAR}, not in {value.year}")
     return value
 
 

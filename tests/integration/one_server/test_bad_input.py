@@ -179,6 +179,10 @@ MISTAKES: dict[str, tuple[type[Exception], Callable[[AgentState], Awaitable[obje
     "older than the calendar": (ConfigurationError, lambda state: state.conversations.retention(timedelta.max)),
     "pruned by an age like that": (ConfigurationError, lambda state: state.audit.prune(timedelta.max)),
     "tasks that will end": (ConfigurationError, lambda state: state.tasks.expire(timedelta(days=-1))),
+    "due before all time": (
+        UnstorableError,
+        lambda state: state.tasks.enqueue("q", 1, run_at=datetime.min.replace(tzinfo=UTC)),
+    ),
     "events of all ages": (ConfigurationError, lambda state: state.events.maintain(1e12)),
     "a page of no list": (ConfigurationError, lambda state: state.conversations.list(after="9" * 5_000)),
     "a tool of no name": (UnstorableError, lambda state: _named(state, "\ud800")),

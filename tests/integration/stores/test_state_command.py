@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from io import StringIO
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import outlive
 from outlive.cli.app import app
+from outlive.cli.state_files import export_to, write_all
 from outlive.stores import AgentState
 
 Run = Callable[..., Result]
@@ -57,6 +59,25 @@ def test_a_conversation_is_found_and_shown(run: Run, name: str) -> None:
     shown = printed(run("show", name, "--json"))
     assert isinstance(shown, dict)
     assert [turn["content"]["content"] for turn in shown["turns"]] == ["says 0", "says 1", "says 2"]
+
+
+async def test_a_conversation_that_is_erased_while_all_are_exported_is_left_out(database: str) -> None:
+    """What was listed and is gone when its turn comes ends no export; what was asked for by name does."""
+    names = [f"going-{uuid4()}", f"staying-{uuid4()}"]
+    async with outlive.connect(database) as db:
+        state = AgentState(db)
+
+        async def listed() -> AsyncIterator[str]:
+            await state.conversations.create(names)
+            await state.conversations.erase(names[0])
+            for each in names:
+                yield each
+
+        file = StringIO()
+        assert await write_all(state, listed(), file, format="jsonl", listed=True) == 1
+        assert names[1] in file.getvalue()
+        with pytest.raises(outlive.NotFoundError):
+            await export_to(state, names, None, everything=False, format="jsonl")
 
 
 def test_a_file_goes_out_and_in(run: Run, name: str, tmp_path: Path) -> None:
