@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, as those around a cluster do.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -16,6 +17,7 @@ from outlive.cli.ages import when
 from outlive.cli.terminal import Json, await_or_exit, call_or_exit, put, put_json, say
 
 if TYPE_CHECKING:
+    from outlive import Cluster
     from outlive.stores import AgentState, Page
 
 T = TypeVar("T")
@@ -34,9 +36,24 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 After = Annotated[str | None, typer.Option(help="Go on after a page: the `next` that it ended with.")]
 
 
+_ACTS_FOR: ContextVar[str | None] = ContextVar("outlive_tenant", default=None)
+_SEES_NOTHING = "SELECT coalesce(row_security_active(to_regclass('outlive.conversations')), false)"
+
+
 @app.callback()
-def _group() -> None:
-    """Show, export, import and erase what agents keep."""
+def _group(
+    tenant: Annotated[
+        str | None, typer.Option(envvar="OUTLIVE_TENANT", help="Whom to act for, where tenants are kept apart.")
+    ] = None,
+) -> None:
+    """Show, export, import and erase what agents keep.
+
+    \b
+    Examples:
+      outlive state list
+      outlive state --tenant acme list
+    """
+    _ACTS_FOR.set(tenant)
 
 
 def with_state(dsn: str | None, work: Callable[[AgentState], Awaitable[T]]) -> T:
@@ -46,9 +63,18 @@ def with_state(dsn: str | None, work: Callable[[AgentState], Awaitable[T]]) -> T
 
     async def connected() -> T:
         async with outlive.connect(dsn) as db:
-            return await work(AgentState(db))
+            tenant = _ACTS_FOR.get()
+            if tenant is None:
+                await _warn_of_tenants(db)
+            return await work(AgentState(db if tenant is None else db.as_tenant(tenant)))
 
     return await_or_exit(connected())
+
+
+async def _warn_of_tenants(db: Cluster) -> None:
+    """An empty list, or an audit log without a flaw, says nothing where nothing can be seen."""
+    if await db.fetchval(_SEES_NOTHING):
+        say("outlive: tenants are kept apart here, and no row is seen without one: outlive state --tenant NAME ...")
 
 
 @app.command("list")

@@ -12,10 +12,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner, Result
 
 import outlive
 from integration.client.servers import Servers
 from integration.one_server.using import use_everything
+from outlive.cli.app import app
 from outlive.errors import ConfigurationError, KeyReusedError, NotFoundError, StateError
 from outlive.model.freshness import FreshnessName
 from outlive.stores import AgentState, NewDocument, migrate, roles, tenants
@@ -55,6 +57,21 @@ async def _neither_separated_nor_exempt(superuser: asyncpg.Connection) -> set[st
     """)
     assert len(rows) > 20
     return {row["name"] for row in rows if bool(row["reason"]) == bool(row["separate"]) or row["stale"]}
+
+
+async def test_the_shell_acts_for_a_tenant(database: str, db: outlive.Cluster) -> None:
+    """It shows that tenant's conversations alone, and without a tenant says why it shows nothing."""
+    await AgentState(db.as_tenant("shell")).conversations.create(["of-the-shell"])
+
+    def said(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["state", *arguments, "--dsn", database])
+
+    assert "of-the-shell" in (await asyncio.to_thread(said, "--tenant", "shell", "list")).stdout
+    assert "of-the-shell" not in (await asyncio.to_thread(said, "--tenant", "other", "list")).stdout
+    nobody = await asyncio.to_thread(said, "audit", "verify")
+    assert "--tenant NAME" in nobody.stderr
+    bad = await asyncio.to_thread(said, "--tenant", "", "list")
+    assert bad.exit_code == 2
 
 
 async def test_every_table_is_separated_or_exempt_with_a_reason(superuser: asyncpg.Connection) -> None:
