@@ -210,7 +210,7 @@ def export(
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="What `export` wrote, or chats in the OpenAI format.")],
+    file: Annotated[Path, typer.Argument(help="What `export` wrote, or chats in the OpenAI format; - is stdin.")],
     dsn: Dsn = None,
     json: Json = False,
 ) -> None:
@@ -222,6 +222,7 @@ def import_file(
     \b
     Examples:
       outlive state import conversations.jsonl
+      outlive state import - < conversations.jsonl
     """
     from dataclasses import asdict
 

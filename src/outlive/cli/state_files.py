@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -12,6 +13,7 @@ from outlive.cli.terminal import say
 from outlive.errors import ConfigurationError, NotFoundError
 from outlive.stores import AgentState, ImportReport
 
+STDIN = Path("-")
 PROGRESS = 1_000
 """After how many conversations an export says how far it came."""
 
@@ -89,11 +91,27 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         unfinished.unlink(missing_ok=True)
 
 
-async def import_from(state: AgentState, file: Path) -> ImportReport:
-    """Keep the conversations of a file."""
+@contextmanager
+def _read(file: Path) -> Iterator[TextIO]:
+    """The lines of a file. They end at "\\n" alone: other characters that end lines may stand in a JSON string.
+
+    Some editors begin a file of UTF-8 with a mark, which is no part of it.
+    """
+    if file != STDIN:
+        with file.open(encoding="utf-8-sig", newline="\n") as lines:
+            yield lines
+        return
+    given = TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="\n")
     try:
-        # Lines end at "\n" alone: other characters that end lines elsewhere may stand in a JSON string.
-        with file.open(encoding="utf-8", newline="\n") as lines:
+        yield given
+    finally:
+        given.detach()
+
+
+async def import_from(state: AgentState, file: Path) -> ImportReport:
+    """Keep the conversations of a file, or of standard input if it is called `-`."""
+    try:
+        with _read(file) as lines:
             return await state.conversations.import_(lines)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file} is not UTF-8 text: {error.reason}") from None

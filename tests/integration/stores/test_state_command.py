@@ -61,6 +61,16 @@ def test_a_conversation_is_found_and_shown(run: Run, name: str) -> None:
     assert [turn["content"]["content"] for turn in shown["turns"]] == ["says 0", "says 1", "says 2"]
 
 
+def test_lines_come_from_standard_input_too(run: Run) -> None:
+    """As a pipe, and with the mark that some editors begin a file with."""
+    chat = json.dumps({"id": f"piped-{uuid4()}", "messages": [{"role": "user", "content": "\u00fc\u2028"}]})
+    for mark, new in (("\ufeff", 1), ("", 0)):
+        report = printed(run("import", "-", "--json", input=f"{mark}{chat}\n".encode()))
+        assert report == {"imported": new, "unchanged": 1 - new, "turns": new}
+    damaged = run("import", "-", input=b"\xff")
+    assert (damaged.exit_code, "is not UTF-8" in damaged.stderr) == (2, True)
+
+
 async def test_a_conversation_that_is_erased_while_all_are_exported_is_left_out(database: str) -> None:
     """What was listed and is gone when its turn comes ends no export; what was asked for by name does."""
     names = [f"going-{uuid4()}", f"staying-{uuid4()}"]
