@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import asyncpg
+
 from outlive.client.receipts import gathered, receipts
+from outlive.errors import UnstorableError
 from outlive.model.durability import Receipt
 from outlive.stores.failures import refusal
 from outlive.stores.grouping import Grouping
@@ -55,7 +59,7 @@ class Appends:
         columns = [
             list(chain(*column)) for column in zip(*(append.columns.arguments() for append in group), strict=True)
         ]
-        with receipts() as made:
+        with receipts() as made, _found_by_halves(group):
             rows = await self._statements.write_all(
                 queries("conversations")["append"],
                 [append.conversation for append in group],
@@ -65,6 +69,17 @@ class Appends:
                 *columns,
             )
         return [_answer(append, row, made[-1]) for append, row in zip(group, rows, strict=True)]
+
+
+@contextmanager
+def _found_by_halves(group: Sequence[Append]) -> Iterator[None]:
+    """Give the driver's error out where a value undid a whole group: a refusal of the product's own is everybody's."""
+    try:
+        yield
+    except UnstorableError as error:
+        if len(group) > 1 and isinstance(error.__cause__, asyncpg.PostgresError):
+            raise error.__cause__ from None
+        raise
 
 
 def _answer(append: Append, row: Mapping[str, Any], receipt: Receipt) -> _Kept | Exception:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 import outlive
-from outlive.errors import ConfigurationError, KeyReusedError, LeaseLostError, NotFoundError
+from outlive.errors import ConfigurationError, KeyReusedError, LeaseLostError, NotFoundError, UnstorableError
 from outlive.stores import AgentState, Conversation, NewTurn, Turn
 from outlive.stores.appends import Append
 from outlive.stores.turns import TurnColumns
@@ -84,7 +83,7 @@ async def test_what_the_server_cannot_take_fails_alone(state: AgentState, held: 
         *(each.append("t1", "user", "x") for each in fine),
         return_exceptions=True,
     )
-    assert isinstance(results[0], asyncpg.PostgresError)
+    assert isinstance(results[0], UnstorableError)
     assert [isinstance(result, Turn) for result in results[1:]] == [True] * len(fine)
     assert (await state.conversations.load(bad.id)).turns == ()
 
