@@ -124,7 +124,7 @@ class _Packed:
 
 def _version(rows: Sequence[asyncpg.Record]) -> AgentVersion:
     contents = Contents()
-    contents.take(row[3:] for row in rows[1:])
+    contents.take(rows[1:])
     state = {key: _value(shape, contents) for key, shape in decode(rows[0]["body"]).items()}
     return AgentVersion(rows[0]["version"], state, rows[0]["saved_at"])
 

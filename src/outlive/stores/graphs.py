@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import starmap
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -249,10 +248,10 @@ def _bounded(text: str, what: str) -> str:
 
 def _found(rows: Sequence[asyncpg.Record]) -> Found:
     """Sort the two kinds of rows: checkpoints, the newest first, and objects."""
-    heads = [head for head in map(itemgetter(0), rows) if head is not None]
-    found = Found(sorted(map(_stored, heads), key=_age, reverse=True), Contents())
-    found.contents.take(map(itemgetter(1, 2, 3, 4, 5), (row for row in rows if row[0] is None)))
-    return found
+    heads = [row[0] for row in rows if row[0] is not None]
+    contents = Contents()
+    contents.take(rows)
+    return Found(sorted(map(_stored, heads), key=_age, reverse=True), contents)
 
 
 def _stored(head: str) -> Stored:

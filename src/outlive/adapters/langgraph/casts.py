@@ -26,8 +26,8 @@ class Cast:
     """Those that were set."""
     empties: tuple[tuple[str, type[Any]], ...]
     """The attributes that hold something empty, and of which type."""
-    extra: dict[str, Any] | None
-    """Empty or None: what is beside the fields."""
+    has_extra: bool
+    """Whether something may be added to the fields; nothing was."""
     nothing: dict[str, Any] = field(init=False)
     """The empty attributes of an image, which are nobody's value."""
 
@@ -47,7 +47,7 @@ class Cast:
         values = list(map(object.__new__, repeat(self.kind, count)))
         # As pydantic's own `__setstate__` does it.
         _each(_set, values, repeat("__dict__"), states)
-        _each(_set, values, repeat("__pydantic_extra__"), repeat(None) if self.extra is None else _copies(dict, count))
+        _each(_set, values, repeat("__pydantic_extra__"), _copies(dict, count) if self.has_extra else repeat(None))
         _each(_set, values, repeat("__pydantic_fields_set__"), map(set, repeat(self.fields, count)))
         _each(_set, values, repeat("__pydantic_private__"), repeat(None))
         return values
@@ -70,16 +70,16 @@ _CASTS: WeakValueDictionary[tuple[object, ...], Cast] = WeakValueDictionary()
 
 
 def cast_for(
-    kind: type[Any], fields: frozenset[str], empties: tuple[tuple[str, type[Any]], ...], extra: dict[str, Any] | None
+    kind: type[Any], fields: frozenset[str], empties: tuple[tuple[str, type[Any]], ...], *, has_extra: bool
 ) -> Cast | None:
     """The cast of such models; None where the class makes its instances in a way of its own."""
     made_by: object = kind.__new__
     if made_by is not object.__new__:
         return None
-    key = (kind, fields, empties, extra is None)
+    key = (kind, fields, empties, has_extra)
     found = _CASTS.get(key)
     if found is None:
-        found = _CASTS[key] = Cast(kind, fields, empties, extra)
+        found = _CASTS[key] = Cast(kind, fields, empties, has_extra)
     return found
 
 

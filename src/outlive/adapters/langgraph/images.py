@@ -30,6 +30,7 @@ _BUILTIN = frozenset({str, bytes, int, float, bool, type(None), list, tuple, dic
 _TEXT = frozenset({str, type(None)})
 _EMPTY = frozenset({dict, list})
 _EXTRA = attrgetter("__pydantic_extra__")
+_FIELDS = attrgetter("__pydantic_fields_set__")
 _PLAIN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
@@ -137,14 +138,11 @@ class Images:
         images = cls(list(map(type, values)))
         for kind in dict.fromkeys(images.kinds):
             places = [place for place, each in enumerate(images.kinds) if each is kind]
-            mine = [values[place] for place in places]
-            for place, value, cast in zip(places, mine, _casts(kind, mine), strict=True):
+            for cast, mine in _by_cast(kind, values, places).items():
                 if cast is None:
-                    images.deep[place] = _deep(value)
+                    images.deep.update((place, _deep(values[place])) for place in mine)
                 else:
-                    alike = images.flat.get(cast) or images.flat.setdefault(cast, Alike())
-                    alike.places.append(place)
-                    alike.attributes.append(cast.attributes(value))
+                    images.flat[cast] = Alike(mine, [cast.attributes(values[place]) for place in mine])
         return images
 
     def at(self, place: int) -> Image | None:
@@ -201,24 +199,24 @@ class Images:
         )
 
 
-def _casts(kind: type[Any], values: list[Any]) -> list[Cast | None]:
-    """The cast of each value of a class, None of those that are not flat; attribute by attribute over all of them."""
+def _by_cast(kind: type[Any], values: Sequence[Any], places: list[int]) -> dict[Cast | None, list[int]]:
+    """The places of the values of one class by their cast, None for those that are not flat."""
     if not _is_plain_model(kind):
-        return [None] * len(values)
-    attributes = [value.__dict__ for value in values]
+        return {None: places}
+    mine = [values[place] for place in places]
+    attributes = [value.__dict__ for value in mine]
     if len(set(map(tuple, attributes))) > 1:
-        return [cast for value in values for cast in _casts(kind, [value])]
+        return {None: places}
     empties, deep = _empties(attributes)
-    casts: dict[frozenset[str], Cast | None] = {}
-    found: list[Cast | None] = []
-    for at, value in enumerate(values):
-        fields = frozenset(value.__pydantic_fields_set__)
-        if at in deep or value.__pydantic_extra__:
-            found.append(None)
-        else:
-            if fields not in casts:
-                casts[fields] = cast_for(kind, fields, empties, value.__pydantic_extra__)
-            found.append(casts[fields])
+    extras = list(map(_EXTRA, mine))
+    deep.update(at for at, extra in enumerate(extras) if extra)
+    fields = list(map(frozenset, map(_FIELDS, mine)))
+    casts = {each: cast_for(kind, each, empties, has_extra=extras[0] is not None) for each in set(fields)}
+    if len(casts) == 1 and not deep:
+        return dict.fromkeys(casts.values(), places)
+    found: dict[Cast | None, list[int]] = {}
+    for at, place in enumerate(places):
+        found.setdefault(None if at in deep else casts[fields[at]], []).append(place)
     return found
 
 

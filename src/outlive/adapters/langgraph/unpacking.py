@@ -82,19 +82,19 @@ class Unpacking:
         before = self._known.get(path, NOTHING)
         chain = unlinked(tip, self._contents.pieces, before.chain)
         count = before.chain.shared(chain)
-        ready = [] if self._ahead is None else self._ahead.take(path)[:count]
-        same = len(ready)
+        same = min(before.read, count)
+        ready = [] if self._ahead is None else self._ahead.take(path)[:same]
         kept = [before.at(place) for place in range(same, count)]
         kept += [self._tails.get(element) or self._leaf(element) for element in chain.elements[count:]]
         with uncollected():
-            values = [self._made(each) for each in kept]
+            ready = ready or before.images.made(same)
+            values = list(map(self._made, kept))
             images = Images.of(values)
-        leaves = before.leaves[:same] + [None] * len(kept)
-        for at in (unseen := images.unseen()):
-            # What has an image is not needed as it was stored.
-            leaves[same + at] = self._leaf(chain.elements[same + at])
-        read = same + min(unseen, default=len(kept))
-        self.lists[path] = KnownList(chain, leaves, before.images.followed_by(same, images), read)
+        # What has an image is not needed as it was stored.
+        unseen = images.unseen()
+        leaves = [each if at in unseen and isinstance(each, Leaf) else None for at, each in enumerate(kept)]
+        known = before.leaves[:same] + leaves, before.images.followed_by(same, images)
+        self.lists[path] = KnownList(chain, *known, same + min(unseen, default=len(kept)))
         return ready + values
 
     def _object(self, name: UUID) -> Any:

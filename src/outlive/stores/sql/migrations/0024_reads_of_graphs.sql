@@ -8,29 +8,28 @@ DROP FUNCTION outlive.graph_rows(outlive.graph_checkpoints[], uuid[]);
 DROP TYPE outlive.graph_row;
 
 -- The objects that these consist of, without those that the reader has. Pieces come without their elements' content.
+-- All are looked for in one walk through the index: one lookup each took twice as long.
 CREATE OR REPLACE FUNCTION outlive.read_objects(p_scope bigint, p_refs uuid[], p_held uuid[])
 RETURNS TABLE (digest uuid, type text, content bytea, base uuid, parts uuid[])
 LANGUAGE sql STABLE AS $$
     WITH RECURSIVE roots AS (
         SELECT DISTINCT r.digest FROM unnest(p_refs) AS r (digest) WHERE r.digest <> ALL (p_held)
     ), pieces AS (
-        -- The digest is asked for twice so that the planner counts on few rows: counting on many, it compiles the plan.
         SELECT o.digest, o.base, o.parts FROM roots AS r CROSS JOIN LATERAL (
             SELECT * FROM outlive.objects AS o WHERE o.scope = p_scope AND o.digest = r.digest LIMIT 1
-        ) AS o WHERE o.type IS NULL AND o.digest = r.digest
+        ) AS o WHERE o.type IS NULL
         UNION
         SELECT o.digest, o.base, o.parts FROM pieces AS p CROSS JOIN LATERAL (
             SELECT * FROM outlive.objects AS o WHERE o.scope = p_scope AND o.digest = p.base LIMIT 1
         ) AS o WHERE p.base <> ALL (p_held)
-    ), wanted AS (
-        SELECT r.digest FROM roots AS r
-        UNION SELECT p.digest FROM pieces AS p
-        UNION SELECT e.digest FROM pieces AS p CROSS JOIN LATERAL unnest(p.parts) AS e (digest)
-              WHERE e.digest <> ALL (p_held)
     )
-    SELECT o.digest, o.type, o.content, o.base, o.parts FROM wanted AS w CROSS JOIN LATERAL (
-        SELECT * FROM outlive.objects AS o WHERE o.scope = p_scope AND o.digest = w.digest LIMIT 1
-    ) AS o
+    SELECT o.digest, o.type, o.content, o.base, o.parts FROM outlive.objects AS o
+    WHERE o.scope = p_scope AND o.digest = ANY (ARRAY(
+        SELECT r.digest FROM roots AS r
+        UNION ALL SELECT p.digest FROM pieces AS p
+        UNION ALL SELECT e.digest FROM pieces AS p CROSS JOIN LATERAL unnest(p.parts) AS e (digest)
+        WHERE e.digest <> ALL (p_held)
+    ))
 $$;
 
 -- What was written after a checkpoint, in order, and the objects that it names.
