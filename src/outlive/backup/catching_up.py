@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from outlive import system
 from outlive.backup.archiver_log import ArchiverLog
 from outlive.backup.deposit import Deposit
-from outlive.backup.plan.archived import segment_key
+from outlive.backup.plan.archived import file_key, segment_key
 from outlive.backup.plan.catching_up import Standing, after_look, waits, wanted
 from outlive.backup.plan.wal_page import Foreign, judge
 from outlive.backup.wal_files import WalFiles
 from outlive.errors import BackupError, ObjectNotFoundError, OutliveError
-from outlive.model.lsn import Lsn
-from outlive.model.wal import WalSegment
+from outlive.model.lsn import Lsn, Timeline
+from outlive.model.wal import TimelineSwitch, WalSegment, parse_history
+
+TIMELINES_AHEAD = 16
+"""Failovers at most that the store may know of and the standby not."""
+
+
+async def newest_way(files: WalFiles, deposit: Deposit) -> tuple[Timeline, tuple[TimelineSwitch, ...]]:
+    """The newest timeline that the server or the store knows of, and what led to it.
+
+    The store may know of a failover before a standby does that can't reach the new primary yet. On the old timeline it
+    has WAL that the new one never had: a standby that replayed it would have to be rewound.
+
+    Raises:
+        ObjectStorageError: the store failed.
+        ValueError: a history is none.
+    """
+    timeline, switches = await asyncio.to_thread(files.newest_history)
+    with contextlib.suppress(ObjectNotFoundError):
+        for newer in map(Timeline, range(timeline + 1, timeline + 1 + TIMELINES_AHEAD)):
+            history = await deposit.read(file_key(f"{newer:08X}.history"))
+            timeline, switches = newer, parse_history(newer, history.decode())
+    return timeline, switches
 
 
 class CatchingUp:
@@ -44,7 +66,7 @@ class CatchingUp:
     async def _help(self, position: Lsn) -> None:
         try:
             page = await asyncio.to_thread(self._files.any_page)
-            timeline, switches = await asyncio.to_thread(self._files.newest_history)
+            timeline, switches = await newest_way(self._files, self._deposit)
             for segment in wanted(position, timeline, switches, page.segment_bytes) if page else ():
                 if self._laid is None or segment.end > self._laid:
                     await self._lay(segment, page.system_identifier if page else 0)
