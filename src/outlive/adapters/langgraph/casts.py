@@ -14,7 +14,13 @@ from itertools import repeat
 from typing import Any
 from weakref import WeakValueDictionary
 
-_set = object.__setattr__
+from pydantic import BaseModel
+
+# As pydantic's own `__setstate__` does it, past its `__setattr__`.
+_set_dict, _set_extra, _set_fields, _set_private = (
+    vars(BaseModel)[name].__set__
+    for name in ("__dict__", "__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__")
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -32,7 +38,7 @@ class Cast:
     """The empty attributes of an image, which are nobody's value."""
 
     def __post_init__(self) -> None:
-        _set(self, "nothing", {name: kind() for name, kind in self.empties})
+        object.__setattr__(self, "nothing", {name: kind() for name, kind in self.empties})
 
     def attributes(self, value: Any) -> dict[str, Any]:
         """The attributes of a model as they are now: what is empty in it may be filled later, and isn't here."""
@@ -45,11 +51,10 @@ class Cast:
         for name, kind in self.empties:
             _each(dict.__setitem__, states, repeat(name), _copies(kind, count))
         values = list(map(object.__new__, repeat(self.kind, count)))
-        # As pydantic's own `__setstate__` does it.
-        _each(_set, values, repeat("__dict__"), states)
-        _each(_set, values, repeat("__pydantic_extra__"), _copies(dict, count) if self.has_extra else repeat(None))
-        _each(_set, values, repeat("__pydantic_fields_set__"), map(set, repeat(self.fields, count)))
-        _each(_set, values, repeat("__pydantic_private__"), repeat(None))
+        _each(_set_dict, values, states)
+        _each(_set_extra, values, _copies(dict, count) if self.has_extra else repeat(None))
+        _each(_set_fields, values, map(set, repeat(self.fields, count)))
+        _each(_set_private, values, repeat(None))
         return values
 
 
@@ -59,10 +64,10 @@ def given_state(
     """A new model with this state, and with these of its fields set."""
     make: Any = kind.__new__
     value = make(kind)
-    _set(value, "__dict__", attributes)
-    _set(value, "__pydantic_extra__", extra)
-    _set(value, "__pydantic_fields_set__", set(fields))
-    _set(value, "__pydantic_private__", None)
+    _set_dict(value, attributes)
+    _set_extra(value, extra)
+    _set_fields(value, set(fields))
+    _set_private(value, None)
     return value
 
 

@@ -13,7 +13,17 @@ from outlive.adapters.langgraph.images import Images
 from outlive.adapters.langgraph.memory import NOTHING, KnownList
 from outlive.errors import UnstorableError
 from outlive.stores.objects import Parcel
-from outlive.stores.plan.sharing import INLINE_BYTES, Element, Leaf, Piece, common_beginning, inline, linked, named
+from outlive.stores.plan.sharing import (
+    INLINE_BYTES,
+    Chain,
+    Element,
+    Leaf,
+    Piece,
+    common_beginning,
+    inline,
+    linked,
+    named,
+)
 
 MAX_DICT = 32
 """The most keys of a dictionary whose values are stored apart from each other."""
@@ -96,19 +106,19 @@ class Packing:
         leaves: list[Leaf | None] = [*before.leaves[:count], *more[1]]
         common = count + common_beginning(before.chain.elements[count:], elements[count:])
         chain, pieces = linked(elements, before.chain, common)
-        stored, start = before.chain.lengths(), common - common % chain.stride
+        start = common - common % chain.stride
         leaves_of = dict(zip(elements[start:], leaves[start:], strict=True))
         for piece in pieces:
-            self._carry(piece, stored, leaves_of)
+            self._carry(piece, before.chain, leaves_of)
         shown = before.images.followed_by(count, images)
         self.lists[path] = KnownList(chain, leaves, shown, min(before.read, count))
         return {"list": chain.tip.hex}
 
-    def _carry(self, piece: Piece, stored: Mapping[UUID, int], leaves: Mapping[Element, Leaf | None]) -> None:
+    def _carry(self, piece: Piece, before: Chain, leaves: Mapping[Element, Leaf | None]) -> None:
         if piece.base is not None:
             self.parcel.believed.add(piece.base)
         name = piece.name
-        if name in stored:
+        if name == before.tip or name in before.full:
             self.parcel.believed.add(name)
             return
         self.parcel.objects[name] = piece

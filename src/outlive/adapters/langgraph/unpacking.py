@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -51,8 +52,11 @@ class Unpacking:
         self._contents = contents
         self._known = known
         self._ahead = ahead
-        self._tails = dict(pair for each in known.values() for pair in _tails(each))
         self.lists: dict[str, KnownList] = {}
+
+    @cached_property
+    def _tails(self) -> dict[Element, Leaf | Image]:
+        return dict(pair for each in self._known.values() for pair in _tails(each))
 
     def beside(self) -> Unpacking:
         """Another one for values that stand in no channel: its lists are nobody's."""
