@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import signal
@@ -55,7 +56,8 @@ async def _kill(archiving: Archiving, victim: str) -> None:
             archiving.start()
         case "client":
             for pid in _clients(archiving.config("n1").socket):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it was done between the look and the kill
+                    os.kill(pid, signal.SIGKILL)
         case _:
             await asyncio.to_thread(archiving.servers.kill, "n1")
             await until(lambda: not archiving.servers.pids("n1"))
