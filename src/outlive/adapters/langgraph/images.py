@@ -37,19 +37,15 @@ _PLAIN: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 class Flat(NamedTuple):
     """The state of a model that holds nothing but text, nothing, and what is empty.
 
-    Two such states are the same if they are equal, as those with 1 and True are not, and many are made at once.
+    Equal ones are the same, as states with 1 and True are not, and many are made at once.
     """
 
     cast: Cast
     attributes: dict[str, Any]
 
-    def is_like(self, other: Image) -> bool:
-        """Whether the two are of one class, with the same fields set to the same state."""
-        return isinstance(other, Flat) and self.cast is other.cast and self.attributes == other.attributes
-
     @property
     def key(self) -> object:
-        """What images that are alike have in common, and few others have."""
+        """What images that are equal have in common, and few others have."""
         return self.cast, *filter(None, self.attributes.values())
 
     @property
@@ -64,7 +60,7 @@ class Flat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Deep:
-    """The state of any other value, as bytes; `fields` are those of a model that were set."""
+    """The state of any other value, as bytes: equal ones are the same. `fields` are those of a model that were set."""
 
     kind: type[Any]
     state: bytes
@@ -74,13 +70,9 @@ class Deep:
         """Whether it is the image of this value as it is now."""
         return type(value) is self.kind and _state(value) == self.state
 
-    def is_like(self, other: Image) -> bool:
-        """Whether the two are of one class, with the same fields set to the same state."""
-        return self == other
-
     @property
     def key(self) -> object:
-        """What images that are alike have in common, and few others have."""
+        """What images that are equal have in common, and few others have."""
         return self.state
 
     @property

@@ -139,7 +139,7 @@ class Packing:
         for at, value in enumerate(values):
             seen = images.at(at) if known else None
             place, found = (0, None) if seen is None else known.get(seen.key, (0, None))
-            if seen is not None and found is not None and found.is_like(seen):
+            if seen is not None and found == seen:
                 elements.append(before.chain.elements[place])
                 leaves.append(before.leaves[place])
             else:
