@@ -210,7 +210,7 @@ class Nodes:
             raise ConfigurationError("the client was closed", hint="Let its calls end before it is closed.")
 
     def _abort(self, address: Address, reason: str) -> None:
-        self.pools[address].abort(f"{address}: {reason}")
+        self.pools[address].abort(reason)
         for callback in tuple(self.lost):
             try:
                 callback(address, reason)

@@ -127,7 +127,7 @@ class Pool:
             wire.cut(reason)
         self._open.clear()
         self._idle.clear()
-        failure = AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, reason)
+        failure = AttemptFailure(Phase.CONNECT, FailureKind.UNREACHABLE, f"{self.address}: {reason}")
         while self._waiting:
             waiter = self._waiting.popleft().served
             if not waiter.done():
