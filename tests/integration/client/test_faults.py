@@ -65,9 +65,8 @@ async def load_on(servers: Servers, writers: int = 4) -> AsyncIterator[Load]:
             yield load
             load.stopped = True
         found = {row["id"] for row in await db.fetch("select id from entries", read="strong")}
-        print(
-            f"acknowledged {len(load.acknowledged)}, unknown {load.unknown}, refused {load.refused}, gap {load.gap_s:.2f} s"
-        )  # noqa: T201
+        counts = f"acknowledged {len(load.acknowledged)}, unknown {load.unknown}, refused {load.refused}"
+        print(f"{counts}, gap {load.gap_s:.2f} s")  # noqa: T201
         assert load.acknowledged <= found
 
 
