@@ -16,6 +16,7 @@ from outlive.errors import SchemaError, UnstorableError
 from outlive.stores import vectors
 from outlive.stores.ages import checked_age
 from outlive.stores.encoding import checked_name, decode, digest, encode, encode_object
+from outlive.stores.failures import OtherSchemaError
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -176,6 +177,8 @@ def vector_refusals() -> Iterator[None]:
     """Turn what is missing or of another length into an error that says so."""
     try:
         yield
+    except OtherSchemaError:
+        raise
     except SchemaError as error:
         hint = "Call `await state.context.enable_vectors(dimensions)` once, as the role that migrated."
         raise SchemaError("no embeddings are kept in this database", hint=hint) from error

@@ -31,6 +31,10 @@ class ForgottenObjectsError(StateError):
     code = "forgotten-objects"
 
 
+class OtherSchemaError(SchemaError):
+    """The schema is missing, older or newer: whatever part of it a call misses, making that part is not the way out."""
+
+
 PASSING = (UnavailableError, TransactionError, SplitBrainError)
 """The errors of a database that is out of reach for the moment."""
 
@@ -46,6 +50,10 @@ _REFUSALS: dict[str, type[StateError]] = {
 
 # Undefined table, function, type and schema, and a column or signature of another version.
 _NO_SUCH_NAME = frozenset({"42P01", "42883", "42704", "3F000", "42703"})
+
+_MIGRATE_OR_UPGRADE = (
+    "Run `outlive migrate`: it brings an older schema to what this code needs, and says so if outlive is what is older."
+)
 
 _FORBIDDEN = "42501"
 _ROW_SECURITY = "row-level security"
@@ -91,5 +99,5 @@ def _refusal(error: asyncpg.PostgresError) -> StateError | None:
     if sqlstate.startswith(_UNFIT):
         return UnstorableError(f"this can be neither kept nor found: {message}")
     if sqlstate in _NO_SUCH_NAME:
-        return SchemaError(f"the schema `outlive` is not there as this code needs it: {message}")
+        return SchemaError(f"the schema `outlive` is not as this code needs it: {message}", hint=_MIGRATE_OR_UPGRADE)
     return None

@@ -14,7 +14,7 @@ from outlive.client.transaction import Transaction
 from outlive.errors import SchemaError
 from outlive.stores import vectors
 from outlive.stores.encoding import checked_name, decode, encode_object
-from outlive.stores.failures import typed_refusals
+from outlive.stores.failures import OtherSchemaError, typed_refusals
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -148,6 +148,8 @@ def _room() -> Iterator[None]:
     try:
         with typed_refusals():
             yield
+    except OtherSchemaError:
+        raise
     except SchemaError as error:
         hint = "Call `setup()` of the store (`enable_vectors` of the items) once, as the role that migrated."
         raise SchemaError("no embeddings of items are kept in this database", hint=hint) from error

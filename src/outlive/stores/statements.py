@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
 from outlive.client import returning
 from outlive.client.cluster import Cluster
+from outlive.errors import SchemaError
 from outlive.model.durability import Durability
 from outlive.stores.failures import typed_refusals
+from outlive.stores.schema import explained
 from outlive.telemetry.hooks import Hooks
+
+T = TypeVar("T")
 
 WRITE_TIMEOUT_S = 60.0
 """How long a write is retried before it is given up: longer than a failover of stock Patroni takes."""
@@ -40,8 +45,9 @@ class Statements:
         the commit may have been applied, because every statement of the stores says the same when it is said twice.
         The isolation is read committed: the functions rely on a new snapshot for each of their statements.
         """
-        with typed_refusals():
-            return await returning.fetch(self.db, sql, *args, durability=self.durability, timeout_s=self.timeout_s)
+        return await self._typed(
+            returning.fetch(self.db, sql, *args, durability=self.durability, timeout_s=self.timeout_s)
+        )
 
     def refuse_nesting(self) -> None:
         """Refuse a write inside the function that `db.run` is running: it would not be a part of that transaction.
@@ -53,21 +59,28 @@ class Statements:
 
     async def apply(self, sql: str, *args: Any) -> None:
         """Apply one statement whose row nobody needs, as `write` does, in one round trip."""
-        with typed_refusals():
-            await self.db.batch(
+        await self._typed(
+            self.db.batch(
                 [(sql, args)],
                 durability=self.durability,
                 isolation="read_committed",
                 idempotent=True,
                 timeout=self.timeout_s,
             )
+        )
 
     async def read(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Read one row that shows every acknowledged write."""
-        with typed_refusals():
-            return await self.db.fetchrow(sql, *args, read="strong", timeout=self.timeout_s)
+        return await self._typed(self.db.fetchrow(sql, *args, read="strong", timeout=self.timeout_s))
 
     async def read_all(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """Read all rows of a query that bounds them itself; shows every acknowledged write."""
-        with typed_refusals():
-            return await self.db.fetch(sql, *args, read="strong", timeout=self.timeout_s)
+        return await self._typed(self.db.fetch(sql, *args, read="strong", timeout=self.timeout_s))
+
+    async def _typed(self, answer: Awaitable[T]) -> T:
+        """The answer, or the product's own error. Which schema there is instead is asked only where a call failed."""
+        try:
+            with typed_refusals():
+                return await answer
+        except SchemaError as error:
+            raise await explained(self.db, error) from error.__cause__

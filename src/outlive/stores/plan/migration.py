@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+_MIGRATE = "Run `outlive migrate`."
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Migration:
@@ -54,10 +56,24 @@ def plan_migrations(known: Sequence[Migration], recorded: Sequence[Recorded]) ->
         if theirs is None:
             break
         if ours is None:
-            return _newer(known, recorded)
+            return _newer(len(known), recorded[-1].version)
         if (ours.version, ours.checksum) != (theirs.version, theirs.checksum):
             return _altered(theirs)
     return Pending(tuple(known[len(recorded) :]))
+
+
+def explain_missing(known: int, recorded: int | None) -> Refusal | None:
+    """Why a name of the stores is not in a database whose schema is at version `recorded`; None says there is none.
+
+    Returns None if the versions are the same: then it is something else.
+    """
+    if recorded is None:
+        return Refusal("there is no schema `outlive` in this database", _MIGRATE)
+    if recorded > known:
+        return _newer(known, recorded)
+    if recorded < known:
+        return Refusal(f"the schema `outlive` is at version {recorded}, this code needs {known}", _MIGRATE)
+    return None
 
 
 def checksum(sql: str) -> str:
@@ -65,9 +81,9 @@ def checksum(sql: str) -> str:
     return hashlib.sha256(sql.encode()).hexdigest()
 
 
-def _newer(known: Sequence[Migration], recorded: Sequence[Recorded]) -> Refusal:
+def _newer(known: int, recorded: int) -> Refusal:
     return Refusal(
-        f"the schema `outlive` is at version {recorded[-1].version}, this code knows {len(known)}",
+        f"the schema `outlive` is at version {recorded}, this code knows {known}",
         "Upgrade outlive to the release that migrated this database, or a later one.",
     )
 
