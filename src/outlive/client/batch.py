@@ -218,6 +218,8 @@ class _Attempt(Attempt):
             return True
         if isinstance(error, asyncpg.UndefinedTableError | asyncpg.InvalidSchemaNameError):
             return self._terms.key.table in str(error)
+        if isinstance(error, asyncpg.InsufficientPrivilegeError):
+            return self._terms.key.table.rpartition(".")[2] in str(error)
         table = str(error.table_name or "")
         return error.schema_name == "outlive" and (table.startswith("keys") or table == "text_keys")
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from outlive.client.failures import AttemptError
+from outlive.client.forbidden import forbidden
 from outlive.client.plan import keys
 from outlive.client.plan.keys import Done, Key
 from outlive.client.plan.retry import AttemptFailure, FailureKind, Phase
@@ -32,6 +33,7 @@ async def begin(wire: Wire, message: str, key: Key | None) -> Done | None:
         KeyReusedError: the key was used for another request.
         KeyExpiredError: it is older than keys are kept.
         SchemaError: there is no table for keys.
+        StateError: this role may not take keys, or acts for no tenant where they are kept apart.
         AttemptError: begin again, as the key's place was not ready.
     """
     if key is None:
@@ -60,6 +62,8 @@ async def look_into(error: asyncpg.PostgresError, wire: Wire, key: Key) -> None:
     match error:
         case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() if key.table in str(error):
             raise SchemaError("there is no table for keys in this database") from error
+        case asyncpg.InsufficientPrivilegeError():
+            raise forbidden(error) from error
         case asyncpg.CheckViolationError() if (error.schema_name, error.table_name) == ("outlive", "keys"):
             await _admit(wire, key)
 
@@ -85,5 +89,7 @@ async def expire(tx: _Queries, keep: timedelta, /) -> tuple[int, int]:
         row = await tx.fetchrow("SELECT days, text_keys FROM outlive.expire_keys($1)", keep)
     except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError) as error:
         raise SchemaError("there is no table for keys in this database") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise forbidden(error) from error
     assert row is not None
     return row["days"], row["text_keys"]

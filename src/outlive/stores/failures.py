@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from outlive.client.forbidden import forbidden
 from outlive.errors import (
     InterruptedCallError,
     KeyReusedError,
@@ -55,14 +56,6 @@ _MIGRATE_OR_UPGRADE = (
     "Run `outlive migrate`: it brings an older schema to what this code needs, and says so if outlive is what is older."
 )
 
-_FORBIDDEN = "42501"
-_ROW_SECURITY = "row-level security"
-_ACT = "Give the stores a client that acts for a tenant: AgentState(db.as_tenant(name))."
-_OTHER_ROLE = (
-    "Log in with a role that may: outlive_app reads and writes, outlive_reader reads, and the role that migrated, or a "
-    "member of outlive_owner, maintains."
-)
-
 # Data that PostgreSQL can't take, and its limits: a name with a NUL that is only looked for comes to this as well.
 _UNFIT = ("22", "54")
 
@@ -92,10 +85,8 @@ def _refusal(error: asyncpg.PostgresError) -> StateError | None:
     sqlstate, message, detail = str(error.sqlstate), str(error.args[0]), getattr(error, "detail", None)
     if sqlstate in _REFUSALS:
         return refusal(sqlstate, f"{message} ({detail})" if detail else message)
-    if sqlstate == _FORBIDDEN and _ROW_SECURITY in message:
-        return StateError(f"tenants are kept apart here, and this client acts for none: {message}", hint=_ACT)
-    if sqlstate == _FORBIDDEN:
-        return StateError(f"this role may not do that: {message}", hint=_OTHER_ROLE)
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return forbidden(error)
     if sqlstate.startswith(_UNFIT):
         return UnstorableError(f"this can be neither kept nor found: {message}")
     if sqlstate in _NO_SUCH_NAME:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -15,10 +16,11 @@ import pytest
 import outlive
 from integration.client.servers import Servers
 from integration.one_server.using import use_everything
-from outlive.errors import ConfigurationError
+from outlive.errors import ConfigurationError, StateError
 from outlive.stores import AgentState, migrate, roles
 
 READ_ONLY = {"audit", "audit_heads", "migrations", "tenant_exemptions"}
+Call = Callable[..., Awaitable[object]]
 Login = Callable[[str], AbstractAsyncContextManager[outlive.Cluster]]
 
 
@@ -98,6 +100,25 @@ async def test_the_reader_reads(login: Login) -> None:
             "update outlive.turns set role = 'x'", "delete from outlive.turns", "truncate outlive.turns",
             "create table outlive.x ()", "select outlive.append_audit('s', gen_random_uuid(), 'a', 'a', '', '1')",
         )  # fmt: skip
+
+
+async def test_who_may_only_read_is_told_who_may_take_a_key(login: Login) -> None:
+    """Whichever way the key goes with a transaction: nothing is applied, and the error says which role may."""
+
+    async def nothing(_: outlive.Transaction) -> None:
+        raise AssertionError("it was begun")
+
+    two = ["select 1", "select 2"]
+    async with login("outlive_reader") as db:
+        for key in (outlive.new_key(), "mine"):
+            calls: tuple[Call, ...] = (partial(db.run, nothing), partial(db.batch, two), partial(db.batch, two[:1]))
+            for call in calls:
+                with pytest.raises(StateError, match="this role may not do that: permission denied") as refused:
+                    await call(key=key)
+                assert refused.value.outcome is outlive.Outcome.NOT_APPLIED
+                assert "outlive_app reads and writes" in refused.value.hint
+        with pytest.raises(StateError, match="this role may not do that"):
+            await db.expire_keys()
 
 
 async def test_the_monitor_sees_how_much_and_not_what(login: Login) -> None:
