@@ -8,18 +8,22 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 
+from conditions import eventually
 from integration.client.waiting import until
 from outlive.postgres import identity, programs
 from outlive.postgres.plan.identity import Identity
 
 PASSWORD = "p@ss/w:rd"
 BUILTIN_LOCALES_SINCE = 17
+START_LIMIT_S = 30.0
 STANDBYS = ("n2", "n3")
 NAMES = ("n1", *STANDBYS)
 SETTINGS = """
@@ -87,6 +91,12 @@ class Servers:
             self.follow(name, "n1")
         with ThreadPoolExecutor(len(NAMES)) as starting:
             list(starting.map(self.start, NAMES))
+        asyncio.run(self.followed())
+
+    async def followed(self) -> None:
+        """Wait until every standby streams from n1: one that takes connections may not have begun to."""
+        streaming = "select count(*) = 2 from pg_stat_replication where state = 'streaming'"
+        await until(lambda: self._says("n1", streaming), START_LIMIT_S)
 
     def _make(self, name: str) -> None:
         builtin = programs.major_version(self._bin) >= BUILTIN_LOCALES_SINCE
@@ -112,7 +122,13 @@ class Servers:
 
     def start(self, name: str) -> None:
         """Start a server and wait until it accepts connections."""
-        self._ctl(name, "-w", "-l", str(self.root / f"{name}.log"), "-o", f"-p {self.ports[name]}", "start")
+        # One that was killed counts as running, to PostgreSQL, until its parent has heard of its death.
+        eventually(lambda: not Path(f"/proc/{self._postmaster(name)}").exists())
+        try:
+            self._ctl(name, "-w", "-l", str(self.root / f"{name}.log"), "-o", f"-p {self.ports[name]}", "start")
+        except subprocess.CalledProcessError:
+            said = (self.root / f"{name}.log").read_text()[-2000:]
+            raise AssertionError(f"{name} did not start: {said}") from None
 
     def stop(self, name: str, mode: str = "immediate") -> None:
         """Stop a server; nothing to do if it does not run."""
@@ -125,8 +141,8 @@ class Servers:
         self._ctl(name, "-w", "promote")
 
     def kill(self, name: str) -> None:
-        """SIGKILL the postmaster and everything under it."""
-        self._signal(name, signal.SIGKILL)
+        """SIGKILL every process of a server; none lives on, which the next start would find in its shared memory."""
+        eventually(lambda: not self._signal(name, signal.SIGKILL))
 
     def freeze(self, name: str) -> None:
         """SIGSTOP every process of a server."""
@@ -138,11 +154,15 @@ class Servers:
 
     def pids(self, name: str) -> list[int]:
         """The processes of a server, the postmaster first."""
+        postmaster = self._postmaster(name)
+        return sorted(_serving(self.root / name), key=lambda pid: pid != postmaster)
+
+    def _postmaster(self, name: str) -> int:
+        """By the file that it keeps while it runs, and that one which is killed leaves behind; 0 without one."""
         try:
-            postmaster = int((self.root / name / "postmaster.pid").read_text().split()[0])
+            return int((self.root / name / "postmaster.pid").read_text().split()[0])
         except (FileNotFoundError, IndexError):
-            return []
-        return [postmaster, *_children(postmaster)] if Path(f"/proc/{postmaster}").exists() else []
+            return 0
 
     async def session(self, name: str) -> asyncpg.Connection:
         """A bare session on one server, as its superuser."""
@@ -178,10 +198,16 @@ class Servers:
     async def fail_over(self) -> str:
         """Promote the standby that has received most, as Patroni does, and let the other follow; the new primary.
 
-        With quorum commit either may be ahead, and one that is ahead of the new primary could not follow it.
+        With quorum commit either may be ahead, and one that is ahead of the new primary could not follow it. So both
+        are cut off from the old one before they are asked: what is still on its way to one would come in afterwards.
         """
-        received = {name: await self.sql(name, "select pg_last_wal_receive_lsn() - '0/0'") for name in ("n2", "n3")}
-        other, new = sorted(received, key=lambda name: str(received[name]).zfill(30))
+        for name in STANDBYS:
+            await self.configure(name, primary_conninfo="")
+        for name in STANDBYS:
+            await until(lambda name=name: self._says(name, "select count(*) = 0 from pg_stat_wal_receiver"))  # type: ignore[misc]
+        position = "select (greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0')::bigint"
+        received = {name: await self.sql(name, position) for name in STANDBYS}
+        other, new = sorted(received, key=lambda name: int(str(received[name])))
         await asyncio.to_thread(self.promote, new)
         await self.follow_live(other, new)
         await self.configure(new, synchronous_standby_names=f"ANY 1 ({other})")
@@ -214,11 +240,12 @@ class Servers:
         return pids
 
 
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
+def _serving(data: Path) -> Iterator[int]:
+    """The processes of PostgreSQL over these data; one whose postmaster is dead is found too, a dead one is not."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == data and (process / "exe").readlink().name == "postgres":
+                yield int(process.name)
 
 
 def _free_ports(count: int) -> list[int]:
