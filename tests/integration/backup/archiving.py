@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,6 +111,22 @@ class Archiving:
         if process is not None:
             process.send_signal(which)
             process.wait(LIMIT_S)
+
+    def clients(self, name: str = "n1") -> list[int]:
+        """The archive clients that run."""
+        socket, found = self.config(name).socket.encode(), []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                line = (process / "cmdline").read_bytes()
+                if b"archive_client.py" in line and socket in line:
+                    found.append(int(process.name))
+        return found
+
+    def kill_clients(self, name: str = "n1") -> None:
+        """SIGKILL the archive clients that run; one may be done between the look and the kill."""
+        for pid in self.clients(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End all archivers."""

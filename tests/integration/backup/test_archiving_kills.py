@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import os
-import signal
-from pathlib import Path
 
 import pytest
 
@@ -55,25 +52,10 @@ async def _kill(archiving: Archiving, victim: str) -> None:
             archiving.kill()
             archiving.start()
         case "client":
-            for pid in _clients(archiving.config("n1").socket):
-                with contextlib.suppress(ProcessLookupError):  # it was done between the look and the kill
-                    os.kill(pid, signal.SIGKILL)
+            archiving.kill_clients()
         case _:
             await asyncio.to_thread(archiving.servers.kill, "n1")
-            await until(lambda: not archiving.servers.pids("n1"))
             await asyncio.to_thread(archiving.servers.start, "n1")
-
-
-def _clients(socket: str) -> list[int]:
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            line = (process / "cmdline").read_bytes() if process.name.isdigit() else b""
-        except OSError:
-            continue
-        if b"archive_client.py" in line and socket.encode() in line:
-            found.append(int(process.name))
-    return found
 
 
 async def test_two_nodes_that_push_the_same_file(archiving: Archiving) -> None:

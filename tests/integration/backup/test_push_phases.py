@@ -101,7 +101,7 @@ async def test_a_kill_before_a_push_begins(proxied: Archiving, victim: str) -> N
         await settle(proxied)
         os.kill(proxied.pid(), signal.SIGSTOP)
         name, digest = await switched(proxied)
-        await until(lambda: bool(clients(proxied)), LIMIT_S)
+        await until(lambda: bool(proxied.clients()), LIMIT_S)
         await kill(proxied, victim)
         if victim == "client":
             os.kill(proxied.pid(), signal.SIGCONT)
@@ -204,11 +204,9 @@ async def kill(proxied: Archiving, victim: str) -> None:
         case "archiver":
             proxied.kill()
         case "client":
-            for pid in clients(proxied):
-                os.kill(pid, signal.SIGKILL)
+            proxied.kill_clients()
         case _:
             await asyncio.to_thread(proxied.servers.kill, "n1")
-            await until(lambda: not proxied.servers.pids("n1"), LIMIT_S)
 
 
 async def begin_again(proxied: Archiving, victim: str) -> None:
@@ -216,19 +214,6 @@ async def begin_again(proxied: Archiving, victim: str) -> None:
     starts: dict[str, Callable[[str], None]] = {"archiver": proxied.start, "postgres": proxied.servers.start}
     if victim in starts:
         await asyncio.to_thread(starts[victim], "n1")
-
-
-def clients(proxied: Archiving) -> list[int]:
-    """The archive clients that run."""
-    socket, found = proxied.config("n1").socket.encode(), []
-    for process in Path("/proc").iterdir():
-        try:
-            line = (process / "cmdline").read_bytes() if process.name.isdigit() else b""
-        except OSError:
-            continue
-        if b"archive_client.py" in line and socket in line:
-            found.append(int(process.name))
-    return found
 
 
 def _marks(proxied: Archiving) -> Path:
