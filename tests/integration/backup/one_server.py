@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from outlive.model.topology import Address
 from outlive.postgres import identity, programs
 from outlive.postgres.access import Access, Login
 from outlive.postgres.plan.identity import Identity
+from outlive.testing.ports import KeptPorts
 
 PASSWORD = "s3cret/of:the+server"
 OLD = Path("/usr/lib/postgresql/15/bin")
@@ -42,6 +42,7 @@ class OneServer:
 
     def __post_init__(self) -> None:
         self.root.chmod(0o755)
+        self._kept = KeptPorts()
         self._identity = identity.decide(self.root, str(self.bin))
         identity.own(self._identity, [self.root])
         self.major = programs.major_version(self.bin)
@@ -90,7 +91,8 @@ class OneServer:
 
     def start(self, name: str) -> None:
         """Start one and wait until it takes connections."""
-        self.ports.setdefault(name, _free_port())
+        if name not in self.ports:
+            [self.ports[name]] = self._kept.take(1)
         self._run("pg_ctl", "-D", str(self.root / name), "-w", "-l", str(self.root / f"{name}.log"),
                   "-o", f"-p {self.ports[name]}", "start")  # fmt: skip
 
@@ -107,6 +109,7 @@ class OneServer:
         """Stop all of it; the data may go."""
         for name in reversed(self.ports):
             self.stop(name)
+        self._kept.release()
 
     async def sql(self, *statements: str, name: str = "primary") -> object:
         """Run statements; the first value of the last one."""
@@ -122,7 +125,7 @@ class OneServer:
 
     def run_on(self, data: Path, *statements: str) -> list[str]:
         """Start a server on a data directory that was brought back, ask it, and stop it."""
-        port = _free_port()
+        [port] = self._kept.take(1)
         shutil.copytree(data, copy := self.root / f"restored-{port}")
         line, options = identity.command(self._identity, ["chmod", "-R", "go=", str(copy)])
         subprocess.run(["chown", "-R", str(options.get("user", os.getuid())), str(copy)], check=True)
@@ -149,8 +152,3 @@ class OneServer:
             subprocess.run(
                 line, check=True, stdout=output, stderr=output, cwd="/", env=environment, timeout=90, **options
             )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

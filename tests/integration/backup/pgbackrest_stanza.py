@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from integration.client.servers import _free_ports
 from outlive.backup.pgbackrest import PgBackRest
 from outlive.postgres import identity
 from outlive.postgres.plan.identity import Identity
+from outlive.testing.ports import KeptPorts
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")  # Debian's pgBackRest of this release knows no newer server
 STANZA = "agents"
@@ -51,9 +51,10 @@ class Stanza:
     """The server, its repository, and the engine over it; `root` is short, as a socket lies in it."""
 
     root: Path
-    port: int = field(default_factory=lambda: _free_ports(1)[0])
 
     def __post_init__(self) -> None:
+        self._kept = KeptPorts()
+        [self.port] = self._kept.take(1)
         self.run_as: Identity = identity.decide(self.root, str(PROGRAMS))
         identity.own(self.run_as, [self.root])
         self.engine = PgBackRest(STANZA, self.root / "pgbackrest.conf", run_as=self.run_as)
@@ -103,3 +104,4 @@ class Stanza:
         for data in (self.root / "data", self.root / "restored"):
             if (data / "postmaster.pid").exists():
                 self._program("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "-s", "stop")
+        self._kept.release()

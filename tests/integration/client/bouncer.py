@@ -12,9 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from conditions import eventually
-from integration.client.servers import NAMES, PASSWORD, Servers, _free_ports
+from integration.client.servers import NAMES, PASSWORD, Servers
 from outlive.postgres import identity
 from outlive.postgres.plan.identity import Identity
+from outlive.testing.ports import KeptPorts
 
 PROGRAM = "/usr/sbin/pgbouncer"
 SETTINGS = """
@@ -56,7 +57,8 @@ def bouncer(root: Path, server: int, password: str, account: Identity, sessions:
     """PgBouncer before the server on this port for as long as the block lasts; the port that it listens on."""
     root.mkdir(exist_ok=True)
     (root / "users").write_text(f'"postgres" "{password}"\n')
-    port = _free_ports(1)[0]
+    kept = KeptPorts()
+    [port] = kept.take(1)
     (root / "ini").write_text(
         SETTINGS.format(server=server, port=port, root=root, sessions=sessions, password=password)
     )
@@ -74,6 +76,7 @@ def bouncer(root: Path, server: int, password: str, account: Identity, sessions:
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait(5)
+        kept.release()
 
 
 def _listens(port: int) -> bool:

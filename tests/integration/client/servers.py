@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from conditions import eventually
 from integration.client.waiting import until
 from outlive.postgres import identity, programs
 from outlive.postgres.plan.identity import Identity
+from outlive.testing.ports import KeptPorts
 
 PASSWORD = "p@ss/w:rd"
 BUILTIN_LOCALES_SINCE = 17
@@ -52,7 +52,8 @@ class Servers:
         self._bin = programs.directory(self.programs)
         self._identity = identity.decide(self.root, str(self._bin))
         identity.own(self._identity, [self.root])
-        self.ports = dict(zip(NAMES, _free_ports(len(NAMES)), strict=True))
+        self._kept = KeptPorts()
+        self.ports = dict(zip(NAMES, self._kept.take(len(NAMES)), strict=True))
         self._stopped: set[int] = set()
 
     @property
@@ -217,6 +218,7 @@ class Servers:
         """Kill whatever runs and remove the data."""
         for name in NAMES:
             self.kill(name)
+        self._kept.release()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _ctl(self, name: str, *arguments: str) -> None:
@@ -246,11 +248,3 @@ def _serving(data: Path) -> Iterator[int]:
         with suppress(OSError):
             if (process / "cwd").readlink() == data and (process / "exe").readlink().name == "postgres":
                 yield int(process.name)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [taken.getsockname()[1] for taken in sockets]
-    for taken in sockets:
-        taken.close()
-    return ports
