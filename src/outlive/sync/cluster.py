@@ -1,0 +1,136 @@
+"""The client without asyncio: each call runs the asynchronous one on the loop and waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
+from typing import Any, Concatenate, Self, TypeVar
+
+from outlive.client import cluster as asynchronous
+from outlive.client.cluster import Cluster
+from outlive.client.dsn import Dsn
+from outlive.client.running import inside
+from outlive.client.session import Session
+from outlive.client.transaction import Transaction
+from outlive.model.topology import Address, NodeFacts, Topology
+from outlive.sync.faces import on_loop, through
+from outlive.sync.portal import Caller, Portal
+from outlive.sync.transactions import SyncTransaction, SyncTransactions, SyncWriter
+
+T = TypeVar("T")
+
+
+class SyncSession:
+    """`outlive.Session` for programs without asyncio."""
+
+    def __init__(self, portal: Portal, inner: Session) -> None:
+        self._portal, self._inner = portal, inner
+
+    token = through(Session.token)
+
+
+class SyncCluster:
+    """`outlive.Cluster` for programs without asyncio; made by `connect`. Its calls take and return the same."""
+
+    def __init__(self, portal: Portal, inner: Cluster) -> None:
+        self._portal, self._inner = portal, inner
+
+    fetch = through(Cluster.fetch)
+    fetchrow = through(Cluster.fetchrow)
+    fetchval = through(Cluster.fetchval)
+    execute = through(Cluster.execute)
+    executemany = through(Cluster.executemany)
+    copy_records_to_table = through(Cluster.copy_records_to_table)
+    wait_primary = through(Cluster.wait_primary)
+    batch = through(Cluster.batch)
+    expire_keys = through(Cluster.expire_keys)
+    locate = through(Cluster.locate)
+    transaction = on_loop(Cluster.transaction, SyncTransactions)
+    _start, _close = through(Cluster.start), through(Cluster.close)
+
+    def run(self, fn: Callable[Concatenate[SyncTransaction, ...], T], *args: object, **options: Any) -> T:
+        """See `outlive.Cluster.run`; `fn(tx, *args)` runs in the calling thread."""
+
+        # Under the name of `fn`, with its arguments: that is what a key's request is told by.
+        @wraps(fn)
+        def in_transaction(tx: Transaction, *given: object) -> T:
+            with inside(tx):
+                return fn(SyncTransaction(self._portal, tx), *given)
+
+        caller = Caller(self._portal)
+        lent: Callable[Concatenate[Transaction, ...], Awaitable[T]] = caller.lend(in_transaction)
+        return caller.call(self._inner.run(lent, *args, **options))
+
+    def writer(self, table: str, columns: Sequence[str], **options: Any) -> SyncWriter:
+        """See `outlive.Cluster.writer`."""
+        return SyncWriter(self._portal, self._portal.call(self._inner.writer(table, columns, **options)))
+
+    def as_tenant(self, tenant: str) -> SyncCluster:
+        """See `outlive.Cluster.as_tenant`; it is this client that is to be closed."""
+        return SyncCluster(self._portal, self._inner.as_tenant(tenant))
+
+    @property
+    def asynchronous(self) -> Cluster:
+        """The client itself, for what runs on its own loop: see `portal`."""
+        return self._inner
+
+    @property
+    def portal(self) -> Portal:
+        """The way to the client's loop, for what is built on both faces."""
+        return self._portal
+
+    @property
+    def session(self) -> SyncSession:
+        """How far this client has come; its `token()` lets another process go on from there."""
+        return SyncSession(self._portal, self._inner.session)
+
+    @property
+    def topology(self) -> Topology:
+        """What is known of every node right now."""
+        return self._inner.topology
+
+    @property
+    def primary(self) -> NodeFacts | None:
+        """See `outlive.Cluster.primary`."""
+        return self._inner.primary
+
+    @property
+    def dsn(self) -> Dsn:
+        """See `outlive.Cluster.dsn`."""
+        return self._inner.dsn
+
+    @property
+    def can_listen(self) -> bool:
+        """See `outlive.Cluster.can_listen`."""
+        return self._inner.can_listen
+
+    def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
+        """See `outlive.Cluster.on_node_lost`; `callback` is called on the client's own thread."""
+        return self._inner.on_node_lost(callback)
+
+    def close(self) -> None:
+        """See `outlive.Cluster.close`; ends the thread too. May be called twice."""
+        if self._portal.open:
+            self._close()
+            self._portal.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._portal.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(dsn: str | None = None, **options: Any) -> SyncCluster:
+    """A synchronous client of the cluster that `dsn` names, to be entered with `with`. See `outlive.connect`.
+
+    Raises:
+        ConfigurationError: the DSN or an option is wrong.
+    """
+    inner = asynchronous.connect(dsn, **options)  # before a thread is started for it
+    return SyncCluster(Portal(), inner)
