@@ -33,7 +33,7 @@ async def begin(wire: Wire, message: str, key: Key | None) -> Done | None:
         KeyReusedError: the key was used for another request.
         KeyExpiredError: it is older than keys are kept.
         SchemaError: there is no table for keys.
-        StateError: this role may not take keys, or acts for no tenant where they are kept apart.
+        StateError: this role may not take keys.
         AttemptError: begin again, as the key's place was not ready.
     """
     if key is None:

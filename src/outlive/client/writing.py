@@ -133,7 +133,7 @@ class Writing(Reading):
             KeyExpiredError: the key is older than keys are kept.
             UnstorableError: `fn` returned what JSON has no form for; nothing is applied.
             SchemaError: there is no table for keys; `outlive migrate` makes it.
-            StateError: this role may not take keys, or tenants are kept apart and the client acts for none.
+            StateError: this role may not take keys.
         """
         nodes = self._running()
         running.refuse_nesting(nodes)

@@ -122,7 +122,6 @@ async def test_without_a_tenant_nothing_is_written(db: outlive.Cluster) -> None:
         lambda: state.audit.record("a", actor="w"),
         lambda: state.context.add("s", ["x"]),
         lambda: state.tasks.enqueue("q", 1),
-        lambda: db.run(_secret, key="of nobody"),
     )
     for write in writes:
         with pytest.raises(StateError) as refused:
