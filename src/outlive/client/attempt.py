@@ -223,7 +223,7 @@ class Attempt:
             self._drop(wire, CANCELLED)
             raise error
         failure = diagnose(error, Phase.BODY, wire)
-        await self._undo(wire)
+        await self._undo(wire, failure)
         self._attempts.failed(error, failure, wire)
 
     async def undo(self) -> None:
@@ -231,7 +231,7 @@ class Attempt:
         self._attempts.abandoned(self._held(), "it was given up")
         await self._undo(self._held())
 
-    async def _undo(self, wire: Wire) -> None:
+    async def _undo(self, wire: Wire, failure: AttemptFailure | None = None) -> None:
         try:
             await wire.connection.execute("ROLLBACK")
         except BaseException as error:
@@ -239,7 +239,9 @@ class Attempt:
             if not isinstance(error, Exception):
                 raise
         else:
-            self._release(wire)
+            # A session has the settings of its role from its login on: one that may not write is of no more use.
+            is_read_only = failure is not None and failure.kind is FailureKind.READ_ONLY
+            self._release(wire, failure if is_read_only else None)
 
     def _held(self) -> Wire:
         if self._wire is None:

@@ -206,7 +206,7 @@ class _Attempt(Attempt):
         if wire.guards.pending is not None:
             self._drop(wire, "it may have prepared its guard")
         elif failure is None or failure.outcome is Outcome.NOT_APPLIED:
-            await self._undo(wire)
+            await self._undo(wire, failure)
         else:
             self._release(wire, failure)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import asyncpg
 
 from outlive.client.plan.begin import FENCE
 from outlive.client.plan.retry import AttemptFailure, FailureKind, GiveUp, Phase, Reason
-from outlive.client.plan.sqlstate import kind_of
+from outlive.client.plan.sqlstate import READ_ONLY, kind_of, kind_of_read_only
 from outlive.client.wire import DEADLINE_CAME, Wire
 from outlive.errors import (
     CommitUnknownError,
+    ConfigurationError,
     ConflictError,
     DemotedError,
     DurabilityNotMetError,
@@ -21,6 +23,11 @@ from outlive.errors import (
 )
 from outlive.model.outcome import Outcome
 
+READ_ONLY_SETTING = "default_transaction_read_only"
+_READ_ONLY_HINT = (
+    f"Log in with a role that may write, or take {READ_ONLY_SETTING} back where it was set: ALTER ROLE ... RESET, "
+    "ALTER DATABASE ... RESET, or the server's configuration."
+)
 UNREPLICATED = "it is on the primary's disk, and the wait for a synchronous standby was cancelled"
 
 
@@ -43,6 +50,8 @@ def diagnose(error: BaseException, phase: Phase, wire: Wire | None) -> AttemptFa
             return error.failure
         case asyncpg.InvalidSQLStatementNameError() if phase is Phase.BEGIN:
             return AttemptFailure(phase, FailureKind.CONFLICT, "its prepared statements were gone")
+        case asyncpg.ReadOnlySQLTransactionError() if phase is not Phase.READ and wire is not None and wire.is_open:
+            return _of_read_only(error, phase, wire)
         case asyncpg.PostgresError() if kind := _kind_of(error, phase):
             return AttemptFailure(phase, *_blamed(wire, kind, _clause(error, phase)), sqlstate=error.sqlstate)
         case asyncpg.InternalClientError():
@@ -73,10 +82,18 @@ def _kind_of(error: asyncpg.PostgresError, phase: Phase) -> FailureKind | None:
         return FailureKind.DEMOTED
     if phase is Phase.BEGIN and FENCE in str(error):
         return FailureKind.DEMOTED if "timeline" in str(error) else FailureKind.DURABILITY
-    if phase is Phase.READ and sqlstate == "25006":
+    if phase is Phase.READ and sqlstate == READ_ONLY:
         # A read has nothing that a standby refuses: the statement is a write, and belongs elsewhere.
         return None
     return kind_of(sqlstate)
+
+
+def _of_read_only(error: asyncpg.PostgresError, phase: Phase, wire: Wire) -> AttemptFailure | None:
+    kind = kind_of_read_only(wire.told("in_hot_standby"), wire.told(READ_ONLY_SETTING))
+    if kind is None:
+        return None
+    message = f"{READ_ONLY_SETTING} is on there: {error}" if kind is FailureKind.READ_ONLY else str(error)
+    return AttemptFailure(phase, kind, message, sqlstate=error.sqlstate)
 
 
 def _blamed(wire: Wire | None, kind: FailureKind, message: str) -> tuple[FailureKind, str]:
@@ -91,10 +108,13 @@ def _clause(error: BaseException, phase: Phase) -> str:
     return text.partition(FENCE)[2].rstrip('"') if phase is Phase.BEGIN and FENCE in text else text
 
 
+_PLAIN = frozenset({Reason.OUTCOME_UNKNOWN, Reason.NOT_REPEATABLE, Reason.FORBIDDEN})
+
+
 def to_error(failure: AttemptFailure, verdict: GiveUp, attempts: int, node: str) -> OutliveError:
     """The caller's error for a failure that is not tried again."""
     error = _error_of(failure, node)
-    if verdict.reason in {Reason.OUTCOME_UNKNOWN, Reason.NOT_REPEATABLE} or failure.kind is FailureKind.DURABILITY:
+    if verdict.reason in _PLAIN or failure.kind is FailureKind.DURABILITY:
         return error
     message = f"gave up after {attempts} attempts ({verdict.reason.value}): {error}"
     exceeded = RetryBudgetExceededError(message, hint=error.hint, outcome=error.outcome)
@@ -113,6 +133,8 @@ def _error_of(failure: AttemptFailure, node: str) -> OutliveError:
             make = DemotedError
         case FailureKind.DURABILITY:
             make = DurabilityNotMetError
+        case FailureKind.READ_ONLY:
+            make = partial(ConfigurationError, hint=_READ_ONLY_HINT)
         case _:
             make = UnavailableError
     return make(f"{node}: {failure.message}")

@@ -125,8 +125,12 @@ class Wire:
 
     @property
     def is_standby(self) -> bool:
-        """Whether the server said of itself that it is in recovery; a pooler's word counts for nothing."""
-        return not self._pooler and getattr(self.connection.get_settings(), "in_hot_standby", "off") == "on"
+        """Whether the server said of itself that it is in recovery."""
+        return self.told("in_hot_standby") == "on"
+
+    def told(self, setting: str) -> str | None:
+        """What the server said last of a setting that it reports; a pooler's word counts for nothing."""
+        return None if self._pooler else getattr(self.connection.get_settings(), setting, None)
 
     def note(self, sql: str) -> None:
         """Remember what a statement that is about to be executed may leave behind."""

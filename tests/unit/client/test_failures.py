@@ -9,6 +9,7 @@ from outlive.client.failures import AttemptError, diagnose, to_error
 from outlive.client.plan.retry import AttemptFailure, FailureKind, GiveUp, Phase, Reason
 from outlive.errors import (
     CommitUnknownError,
+    ConfigurationError,
     ConflictError,
     DemotedError,
     DurabilityNotMetError,
@@ -77,6 +78,7 @@ def test_our_own_failures_pass_as_they_are() -> None:
         (FailureKind.CONFLICT, Phase.COMMIT, ConflictError),
         (FailureKind.DEMOTED, Phase.BEGIN, DemotedError),
         (FailureKind.DURABILITY, Phase.BEGIN, DurabilityNotMetError),
+        (FailureKind.READ_ONLY, Phase.BODY, ConfigurationError),
         (FailureKind.LOST, Phase.BODY, UnavailableError),
     ],
 )

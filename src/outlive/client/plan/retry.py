@@ -37,6 +37,8 @@ class FailureKind(Enum):
     CONFLICT = "conflict"
     LOST = "lost"
     DEMOTED = "demoted"
+    READ_ONLY = "read only"
+    """A setting makes every transaction read only, on a node that is the primary."""
     UNREACHABLE = "unreachable"
     DURABILITY = "durability"
     UNREPLICATED = "unreplicated"
@@ -62,6 +64,8 @@ class AttemptFailure:
                 unknown = self.phase in {Phase.COMMIT, Phase.STATEMENT}
                 return Outcome.UNKNOWN if unknown else Outcome.NOT_APPLIED
             case FailureKind.CONFLICT | FailureKind.DEMOTED | FailureKind.UNREACHABLE | FailureKind.DURABILITY:
+                return Outcome.NOT_APPLIED
+            case FailureKind.READ_ONLY:
                 return Outcome.NOT_APPLIED
             case _:
                 assert_never(self.kind)
@@ -101,6 +105,7 @@ class Reason(Enum):
     ATTEMPTS_SPENT = "attempts spent"
     TIME_SPENT = "time spent"
     NOT_REPEATABLE = "not repeatable"
+    FORBIDDEN = "forbidden by a setting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ def decide(
     """What to do after attempt number `attempt` (from 1) failed; `chance` lies in [0, 1)."""
     if failure.outcome is Outcome.UNKNOWN and not idempotent:
         return GiveUp(Reason.OUTCOME_UNKNOWN)
+    if failure.kind is FailureKind.READ_ONLY:
+        return GiveUp(Reason.FORBIDDEN)
     if attempt >= budget.attempts:
         return GiveUp(Reason.ATTEMPTS_SPENT)
     after_s = backoff.pause_s(attempt, chance)

@@ -56,6 +56,14 @@ def test_what_the_server_refused_is_made_again(phase: Phase, kind: FailureKind) 
     assert isinstance(verdict(failure(phase, kind)), Retry)
 
 
+@pytest.mark.parametrize("phase", list(Phase))
+def test_what_a_setting_forbids_is_not_tried_again(phase: Phase) -> None:
+    """Nothing is applied, and no further attempt would be."""
+    forbidden = failure(phase, FailureKind.READ_ONLY)
+    assert forbidden.outcome is Outcome.NOT_APPLIED
+    assert verdict(forbidden, idempotent=True) == GiveUp(Reason.FORBIDDEN)
+
+
 def test_attempts_are_bounded() -> None:
     """The last attempt of the budget is the last."""
     conflict = failure(Phase.BODY, FailureKind.CONFLICT)

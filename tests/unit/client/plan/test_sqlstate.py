@@ -3,7 +3,7 @@
 import pytest
 
 from outlive.client.plan.retry import FailureKind
-from outlive.client.plan.sqlstate import kind_of
+from outlive.client.plan.sqlstate import kind_of, kind_of_read_only
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,22 @@ from outlive.client.plan.sqlstate import kind_of
 def test_only_what_a_retry_can_cure_is_ours(sqlstate: str, kind: FailureKind | None) -> None:
     """Conflicts, demotion, shutdown and lost connections; the rest is the user's."""
     assert kind_of(sqlstate) is kind
+
+
+@pytest.mark.parametrize(
+    ("in_hot_standby", "by_default", "kind"),
+    [
+        ("on", "off", FailureKind.DEMOTED),
+        ("on", "on", FailureKind.DEMOTED),
+        (None, None, FailureKind.DEMOTED),
+        (None, "on", FailureKind.DEMOTED),
+        ("off", "on", FailureKind.READ_ONLY),
+        ("off", "off", None),
+        ("off", None, None),
+    ],
+)
+def test_a_primary_that_refuses_to_write_was_not_demoted(
+    in_hot_standby: str | None, by_default: str | None, kind: FailureKind | None
+) -> None:
+    """A setting forbids it, or the caller did; where nothing is known of the server it may be a standby."""
+    assert kind_of_read_only(in_hot_standby, by_default) is kind
