@@ -9,7 +9,7 @@ from typing import Any
 
 from outlive import system
 from outlive.model.identifiers import uuid7
-from outlive.stores.encoding import checked_name, decode, encode
+from outlive.stores.encoding import checked_name, decode, encode, encode_object
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
 
@@ -43,7 +43,7 @@ class States:
     def encoded(self, max_bytes: int) -> tuple[str, str, str]:
         """The JSON of app, user and session, the order in which they are locked."""
         scopes = (("app", self.app), ("user", self.user), ("session", self.session))
-        app, user, session = (encode(dict(state), f"the state of the {scope}", max_bytes) for scope, state in scopes)
+        app, user, session = (encode_object(state, f"the state of the {scope}", max_bytes) for scope, state in scopes)
         return app, user, session
 
 

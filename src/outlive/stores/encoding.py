@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -21,6 +23,8 @@ MAX_NAME_LENGTH = 500
 MAX_ERROR_LENGTH = 2000
 """The most characters that are kept of an error."""
 
+
+_STRING_OR_LARGE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?[0-9.]+e\+[0-9]+)')
 
 _decode = msgspec.json.Decoder().decode
 
@@ -41,6 +45,31 @@ def encode(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
         raise UnstorableError(f"{what} can't be stored as JSON: {place}{error}") from None
     for flaw in _flaws(value, "$"):
         raise UnstorableError(f"{what} can't be stored: {flaw}")
+    return _bounded(text, what, max_bytes)
+
+
+def encode_object(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
+    """The JSON text of a mapping for a column of jsonb, where floats stay floats; None is an empty one.
+
+    Raises:
+        UnstorableError: it is no mapping, or can't be kept as it is.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise UnstorableError(f"{what} must be a dictionary, not {type(value).__name__}")
+    text = encode(dict(value or {}), what, max_bytes)
+    return _bounded(spelled_out(text), what, max_bytes) if "e+" in text else text
+
+
+def spelled_out(text: str) -> str:
+    """The same JSON with large floats written without an exponent, and with a fraction.
+
+    jsonb keeps a number's value and how many places its fraction has: `1e+16` comes back as 10000000000000000, which
+    is an integer to a reader, and `10000000000000000.0` as it was.
+    """
+    return _STRING_OR_LARGE.sub(lambda found: f"{Decimal(found[1]):f}.0" if found[1] else found[0], text)
+
+
+def _bounded(text: str, what: str, max_bytes: int) -> str:
     size_bytes = len(text.encode())
     if size_bytes > max_bytes:
         raise UnstorableError(
@@ -48,17 +77,6 @@ def encode(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
             hint="Keep large content elsewhere and store a reference to it, or raise max_value_bytes of AgentState.",
         )
     return text
-
-
-def encode_object(value: object, what: str, max_bytes: int = MAX_VALUE_BYTES) -> str:
-    """The JSON text of a mapping, as `encode` has it; None is an empty one.
-
-    Raises:
-        UnstorableError: it is no mapping, or can't be kept as it is.
-    """
-    if value is not None and not isinstance(value, Mapping):
-        raise UnstorableError(f"{what} must be a dictionary, not {type(value).__name__}")
-    return encode(dict(value or {}), what, max_bytes)
 
 
 def decode(text: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from outlive.errors import ConfigurationError, NotFoundError, UnstorableError
-from outlive.stores.encoding import checked_name, decode, digest, encode
+from outlive.stores.encoding import checked_name, decode, digest, encode, encode_object
 from outlive.stores.plan.transfer import SECTIONS, FlawError, Packed, Reader, openai_line, packed_lines
 from outlive.stores.queries import queries
 from outlive.stores.statements import Statements
@@ -92,7 +92,7 @@ def _document(packed: Packed, max_bytes: int) -> tuple[str, list[bytes]]:
     """The conversation as one text, whose parts are the very texts that are stored; and its tool calls' hashes."""
     checked_name(packed.id, "a conversation's id")
     sections = {
-        "conversation": encode(packed.conversation, "its metadata", max_bytes),
+        "conversation": encode_object(packed.conversation, "its metadata", max_bytes),
         "turns": _listed(packed.turns, "id", "the turn", max_bytes),
         "tool_calls": _listed(packed.tool_calls, "key", "the tool call", max_bytes),
         "checkpoints": _listed(packed.checkpoints, "version", "the checkpoint", max_bytes),

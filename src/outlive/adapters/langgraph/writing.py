@@ -19,7 +19,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from outlive.adapters.langgraph.configs import config_of, place_of
 from outlive.adapters.langgraph.memory import Known, Memory
 from outlive.adapters.langgraph.packing import Packing
-from outlive.stores.encoding import encode
+from outlive.stores.encoding import encode_object
 from outlive.stores.failures import ForgottenObjectsError
 from outlive.stores.graphs import VALUES, Graphs, Place, Stored, Write
 
@@ -47,7 +47,7 @@ class Writing:
             UnstorableError: a value can't be serialized, is too large, or a name holds a NUL.
         """
         place, parent = place_of(config), get_checkpoint_id(config)
-        details = encode(get_serializable_checkpoint_metadata(config, metadata), "the metadata of a checkpoint")
+        details = encode_object(get_serializable_checkpoint_metadata(config, metadata), "the metadata of a checkpoint")
         try:
             await self._send(place, parent, checkpoint, details, new_versions, self._memory.get(place))
         except ForgottenObjectsError:
