@@ -102,6 +102,10 @@ class Probe:
         timer = _Overdue(wire, self._deadline_s, self._heard_at)
         try:
             return await wire.connection.fetchrow(QUERY)
+        except asyncio.CancelledError:
+            # Before the driver can open a connection for its CancelRequest, which nobody would wait for.
+            self.close()
+            raise
         finally:
             timer.cancel()
 

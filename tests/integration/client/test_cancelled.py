@@ -1,4 +1,4 @@
-"""A connect that is cancelled, at whatever moment."""
+"""A connect, or a question of the watch, that is cancelled at whatever moment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from integration.client.servers import Servers
 from outlive.client.dsn import parse
+from outlive.client.probe import Probe
 from outlive.client.wire import dialer_for
 
 REQUEST_FOR_TLS = 8
@@ -34,15 +36,7 @@ async def port() -> AsyncIterator[int]:
 @pytest.mark.parametrize("sslmode", ["require", "disable"])
 async def test_a_cancelled_connect_leaves_no_exception_behind(port: int, sslmode: str) -> None:
     """However many turns of the event loop it had, two hundred times: nothing is left for asyncio to complain of."""
-    complaints: list[str] = []
-    # The server at the other end, which is reset, is in this process too.
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _loop, context: (
-            None
-            if isinstance(context.get("exception"), ConnectionResetError)
-            else complaints.append(f"{context['message']}: {context.get('exception')!r}")
-        )
-    )
+    complaints = _complaints()
     dsn = parse(f"postgresql://app:x@127.0.0.1:{port}/agents?sslmode={sslmode}")
     [address] = dsn.hosts
     for number in range(200):
@@ -55,3 +49,37 @@ async def test_a_cancelled_connect_leaves_no_exception_behind(port: int, sslmode
     del connecting
     gc.collect()
     assert complaints == []
+
+
+async def test_a_watch_that_ends_while_it_asks_leaves_no_exception_behind(servers: Servers) -> None:
+    """The driver would send a CancelRequest over a connection of its own, and leave that in the middle."""
+    complaints = _complaints()
+    dsn = parse(servers.dsn(names=("n1",)).replace("sslmode=disable", "sslmode=prefer"))
+    for number in range(60):
+        probe = Probe(dsn.hosts[0], dialer_for(dsn), 5, lambda: 0.0)
+        await probe.observe()
+        asking = asyncio.create_task(probe.observe())
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        for _ in range(number % 6):
+            await asyncio.sleep(0)
+        probe.close()
+    del asking
+    gc.collect()
+    assert complaints == []
+
+
+def _complaints() -> list[str]:
+    """What asyncio has to complain of from now on."""
+    complaints: list[str] = []
+    # The server at the other end, which is reset, may be in this process too.
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: (
+            None
+            if isinstance(context.get("exception"), ConnectionResetError)
+            else complaints.append(f"{context['message']}: {context.get('exception')!r}")
+        )
+    )
+    return complaints
