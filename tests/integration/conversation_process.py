@@ -1,6 +1,6 @@
 """A process that the tests kill: it goes on with conversations or a session, and writes down what was acknowledged.
 
-    python conversation_process.py DSN RUN LEDGER raw|session
+    python conversation_process.py DSN RUN LEDGER raw|session LEASE_S
 
 Each line of the ledger is `nanoseconds what conversation step`; the clock is one for all processes of the machine. A
 line of what was finished or kept is written once that is acknowledged.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,6 @@ from outlive.stores import AgentState, Conversation
 STEPS = 40
 CONVERSATIONS = 12
 AT_ONCE = 4
-LEASE_S = 2.0
 
 What = Literal["ran", "finished", "kept"]
 
@@ -70,18 +70,20 @@ async def live(conversation: Conversation, ledger: Ledger) -> None:
     await conversation.complete()
 
 
-async def raw(db: outlive.Cluster, run: str, ledger: Ledger) -> None:
+async def raw(db: outlive.Cluster, run: str, ledger: Ledger, lease_s: float) -> None:
     """Claim conversations of the run, several at once, until all are complete."""
     names = [f"{run}/{number}" for number in range(CONVERSATIONS)]
     conversations = AgentState(db).conversations
 
     async def serve(worker: str) -> None:
         while await conversations.count_open(names):
-            held = await conversations.claim(names, worker=worker, lease_s=LEASE_S)
+            held = await conversations.claim(names, worker=worker, lease_s=lease_s)
             if held is None:
                 await asyncio.sleep(0.1)
             else:
-                await live(held, ledger)
+                # Where the process was stopped for longer than its leases, another of its tasks may have it.
+                with suppress(outlive.LeaseLostError):
+                    await live(held, ledger)
 
     async with asyncio.TaskGroup() as group:
         for number in range(AT_ONCE):
@@ -96,11 +98,14 @@ async def session(db: outlive.Cluster, run: str, ledger: Ledger) -> None:
         ledger.note("kept", run, step)
 
 
-async def main(dsn: str, run: str, ledger: Path, kind: str) -> None:
+async def main(dsn: str, run: str, ledger: Path, kind: str, lease_s: float) -> None:
     """Do one of them until it is done, or until killed."""
     async with outlive.connect(dsn) as db:
-        await (raw if kind == "raw" else session)(db, run, Ledger(ledger))
+        if kind == "raw":
+            await raw(db, run, Ledger(ledger), lease_s)
+        else:
+            await session(db, run, Ledger(ledger))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]))
+    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4], float(sys.argv[5])))

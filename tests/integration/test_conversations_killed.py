@@ -57,11 +57,13 @@ def test_the_checker_sees_what_was_done_twice(told: str, sound: bool) -> None:
 
 
 @contextmanager
-def processes(dsn: str, run: str, ledgers: list[Path], kind: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+def processes(
+    dsn: str, run: str, ledgers: list[Path], kind: str, lease_s: float = 60.0
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     """A process for each ledger; killed at the end. Others may be added to the list."""
     running: list[subprocess.Popen[bytes]] = []
     try:
-        running.extend(spawned(dsn, run, ledger, kind) for ledger in ledgers)
+        running.extend(spawned(dsn, run, ledger, kind, lease_s) for ledger in ledgers)
         yield running
     finally:
         for process in running:
@@ -69,11 +71,11 @@ def processes(dsn: str, run: str, ledgers: list[Path], kind: str) -> Iterator[li
             process.wait()
 
 
-def spawned(dsn: str, run: str, ledger: Path, kind: str) -> subprocess.Popen[bytes]:
+def spawned(dsn: str, run: str, ledger: Path, kind: str, lease_s: float = 60.0) -> subprocess.Popen[bytes]:
     """A process that lives conversations, or a session."""
     ledger.touch()
     environment = {**os.environ, "PYTHONPATH": TESTS}
-    return subprocess.Popen([sys.executable, PROGRAM, dsn, run, ledger, kind], env=environment)
+    return subprocess.Popen([sys.executable, PROGRAM, dsn, run, ledger, kind, str(lease_s)], env=environment)
 
 
 def kept(ledgers: Iterable[Path]) -> int:
@@ -93,7 +95,9 @@ async def test_conversations_go_on_whatever_is_killed(
         await migrate(db)
         conversations = AgentState(db).conversations
         await conversations.create(names)
-        with processes(whole_cluster.dsn, run, ledgers, "raw") as running:
+        # Longer than any failover takes; where a worker dies, its conversations are taken over when it is over.
+        lease_s = 60.0 if fault == "kill node" else 2.0
+        with processes(whole_cluster.dsn, run, ledgers, "raw", lease_s) as running:
             await until(lambda: kept(ledgers) > 40, 60)
             if fault == "kill node":
                 whole_cluster.local.kill_node(await whole_cluster.local.primary())
