@@ -21,6 +21,8 @@ FAKE_FAILOVERS = 200
 REAL_FAILOVERS = 20 if os.environ.get("OUTLIVE_FAULTS") == "full" else 2
 NAME = "leak_test"
 CALLERS = 4
+LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises when its server goes down, whichever step it is at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,13 @@ async def held(servers: list[str]) -> Held:
     sessions = 0
     for dsn in servers:
         connection = await asyncpg.connect(dsn)
-        sessions += await connection.fetchval(
-            "select count(*) from pg_stat_activity where application_name = $1 and state is not null", NAME
-        )
-        await connection.close()
+        try:
+            sessions += await connection.fetchval(
+                "select count(*) from pg_stat_activity where application_name = $1 and state is not null", NAME
+            )
+            await connection.close()
+        finally:
+            connection.terminate()  # a server that goes down under the question must not leave this one behind
     return Held(len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd")), sessions)  # noqa: PTH208 - ours, at once
 
 
@@ -51,7 +56,7 @@ async def settled(servers: list[str], before: Held) -> None:
     async def no_more() -> bool:
         try:
             now = await held(servers)
-        except (OSError, asyncpg.PostgresError):
+        except LOST:
             return False  # the one that was killed last is about to join again
         return now.tasks <= before.tasks and now.descriptors <= before.descriptors and now.sessions <= before.sessions
 
