@@ -321,9 +321,10 @@ async def test_a_forgotten_key_is_refused(keyed: outlive.Cluster) -> None:
 
 async def test_a_missing_day_is_made_when_a_key_needs_it(keyed: outlive.Cluster) -> None:
     """Nobody prepared it: the first key makes its partition, and is stored."""
-    day = f"keys_{datetime.now(UTC):%Y%m%d}"
-    await keyed.execute(f"drop table outlive.{day}")
-    await keyed.run(insert, 1, key=outlive.new_key())
+    now = datetime.now(UTC)
+    day = f"keys_{now:%Y%m%d}"
+    await keyed.execute(f"drop table if exists outlive.{day}")
+    await keyed.run(insert, 1, key=keys.new_key(now, 1))
     assert await numbers(keyed) == [1]
     assert await keyed.fetchval(f"select count(*) from outlive.{day}", read="strong") == 1
 
