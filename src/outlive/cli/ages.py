@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from outlive import system
 from outlive.errors import ConfigurationError
+from outlive.model.ages import MAX_AGE
 
-MAX_AGE = timedelta(days=365_000)
 MAX_DIGITS = 12
 
 

@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 
 from outlive import system
 from outlive.errors import ConfigurationError
-
-MAX_AGE = timedelta(days=365_000)
-"""The longest age: a thousand years, as no calendar has a day that is much longer ago."""
+from outlive.model.ages import MAX_AGE
 
 
 def checked_age(name: str, age: timedelta) -> timedelta:

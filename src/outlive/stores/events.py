@@ -11,8 +11,9 @@ from uuid import UUID
 from outlive import system
 from outlive.client.options import positive
 from outlive.errors import UnstorableError
+from outlive.model.ages import MAX_AGE
 from outlive.model.identifiers import uuid7
-from outlive.stores.ages import MAX_AGE, checked_age, checked_moment
+from outlive.stores.ages import checked_age, checked_moment
 from outlive.stores.encoding import checked_name, decode, encode
 from outlive.stores.event_buffer import EventBuffer
 from outlive.stores.plan.event_batches import BufferLimits

@@ -10,7 +10,9 @@ import pytest
 from outlive.cli.ages import age_of
 from outlive.cli.state_view import metadata_of, page_as_text, picture_as_text
 from outlive.errors import ConfigurationError
+from outlive.model.ages import MAX_AGE
 from outlive.stores import Page, Picture, Summary, Turn
+from outlive.stores.ages import checked_age
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -38,6 +40,16 @@ def test_an_age_has_a_unit() -> None:
     for text in ("90", "d", "-1d", "1.5h", "1w", "9999999d", ""):
         with pytest.raises(ConfigurationError, match="no length of time"):
             age_of(text)
+
+
+def test_the_shell_takes_as_long_an_age_as_the_stores() -> None:
+    """A thousand years are an age, a day more is none, whichever of them is asked."""
+    days = MAX_AGE.days
+    assert age_of(f"{days}d") == checked_age("it", MAX_AGE) == MAX_AGE
+    with pytest.raises(ConfigurationError):
+        age_of(f"{days + 1}d")
+    with pytest.raises(ConfigurationError):
+        checked_age("it", MAX_AGE + timedelta(days=1))
 
 
 def test_a_page_tells_how_to_go_on() -> None:
