@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -17,7 +16,6 @@ from outlive.cli.ages import when
 from outlive.cli.terminal import Json, await_or_exit, call_or_exit, put, put_json, say
 
 if TYPE_CHECKING:
-    from outlive import Cluster
     from outlive.stores import AgentState, Page
 
 T = TypeVar("T")
@@ -36,8 +34,9 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 After = Annotated[str | None, typer.Option(help="Go on after a page: the `next` that it ended with.")]
 
 
+# An empty list, or an audit log without a flaw, says nothing where nothing can be seen.
+_NAME_ONE = "outlive: tenants are kept apart here, and no row is seen without one: outlive state --tenant NAME ..."
 _ACTS_FOR: ContextVar[str | None] = ContextVar("outlive_tenant", default=None)
-_SEES_NOTHING = "SELECT coalesce(row_security_active(to_regclass('outlive.conversations')), false)"
 
 
 @app.callback()
@@ -59,22 +58,16 @@ def _group(
 def with_state(dsn: str | None, work: Callable[[AgentState], Awaitable[T]]) -> T:
     """Do `work` with the stores of a database, or end the command with the error's exit code."""
     import outlive
-    from outlive.stores import AgentState
+    from outlive.stores import AgentState, tenants
 
     async def connected() -> T:
         async with outlive.connect(dsn) as db:
             tenant = _ACTS_FOR.get()
-            if tenant is None:
-                await _warn_of_tenants(db)
+            if tenant is None and await tenants.must_be_named(db):
+                say(_NAME_ONE)
             return await work(AgentState(db if tenant is None else db.as_tenant(tenant)))
 
     return await_or_exit(connected())
-
-
-async def _warn_of_tenants(db: Cluster) -> None:
-    """An empty list, or an audit log without a flaw, says nothing where nothing can be seen."""
-    if await db.fetchval(_SEES_NOTHING):
-        say("outlive: tenants are kept apart here, and no row is seen without one: outlive state --tenant NAME ...")
 
 
 @app.command("list")
@@ -241,14 +234,6 @@ def _put_page(page: Page, *, json: bool) -> None:
     from outlive.cli import state_view
 
     if json:
-        put_json({"conversations": [_as_json(each) for each in page.conversations], "next": page.next})
-        return
-    put(state_view.page_as_text(page))
-
-
-def _as_json(summary: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(summary).items()
-    }
+        put_json(state_view.page_as_json(page))
+    else:
+        put(state_view.page_as_text(page))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +43,15 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def page_as_json(page: Page) -> dict[str, Any]:
+    """The page for a program, moments as text."""
+    conversations = [
+        {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(summary).items()}
+        for summary in page.conversations
+    ]
+    return {"conversations": conversations, "next": page.next}
 
 
 def page_as_text(page: Page) -> str:

@@ -51,6 +51,11 @@ async def _enable(tx: Transaction, existing: str | None) -> int:
     return int(await tx.fetchval(queries("tenants")["separate"], existing))
 
 
+async def must_be_named(db: Cluster) -> bool:
+    """Whether tenants are kept apart and this role sees no row without acting for one."""
+    return bool(await db.fetchval(queries("tenants")["must_be_named"]))
+
+
 @asynccontextmanager
 async def lifted(tx: Transaction) -> AsyncIterator[None]:
     """Let the owner work on the rows of all tenants; at the end they are kept apart as before, in new tables too."""

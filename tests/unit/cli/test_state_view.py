@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from outlive.cli.ages import age_of
-from outlive.cli.state_view import metadata_of, page_as_text, picture_as_text
+from outlive.cli.state_view import metadata_of, page_as_json, page_as_text, picture_as_text
 from outlive.errors import ConfigurationError
 from outlive.model.ages import MAX_AGE
 from outlive.stores import Page, Picture, Summary, Turn
@@ -61,6 +61,9 @@ def test_a_page_tells_how_to_go_on() -> None:
         "More: --after 17",
     ]
     assert page_as_text(Page((), None)) == "There is no such conversation."
+    for_programs = page_as_json(Page((summary,), "17"))
+    assert for_programs["next"] == "17"
+    assert [each["updated_at"] for each in for_programs["conversations"]] == [summary.updated_at.isoformat()]
 
 
 def test_a_message_is_shown_as_what_it_says() -> None:

@@ -5,6 +5,10 @@ SELECT to_regclass('outlive.tenant_exemptions') IS NOT NULL AND EXISTS (
     WHERE c.relnamespace = 'outlive'::regnamespace AND p.polname = 'tenant'
 )
 
+-- name: must_be_named
+-- Says whether this role sees a tenant's rows only.
+SELECT coalesce(row_security_active(to_regclass('outlive.conversations')), false)
+
 -- name: separate
 -- Keeps tenants apart in every table, what is there being a tenant's.
 SELECT outlive.separate_tenants($1)
