@@ -19,7 +19,6 @@ from outlive.stores.plan.event_batches import BufferCounts, BufferLimits
 from outlive.stores.preferences import Preference, Preferences
 from outlive.stores.records import CallStatus, Checkpoint, Cost, NewTurn, Picture, ToolCall, Turn
 from outlive.stores.state import AgentState
-from outlive.stores.sync import SyncClaimedTask, SyncTasks, SyncWorker
 from outlive.stores.task_records import NewTask, QueueDepth, Task, TaskStatus
 from outlive.stores.tasks import Tasks
 from outlive.stores.transfer import ImportReport
@@ -69,9 +68,6 @@ __all__ = [
     "Preferences",
     "QueueDepth",
     "Summary",
-    "SyncClaimedTask",
-    "SyncTasks",
-    "SyncWorker",
     "Task",
     "TaskStatus",
     "Tasks",

@@ -68,7 +68,7 @@ class EventBuffer:
             ConfigurationError: the buffer is not open.
         """
         if self._pump is None or self._closed:
-            raise ConfigurationError("the buffer of events is not open", hint="Record inside its `async with` block.")
+            raise ConfigurationError("the buffer of events is not open", hint="Record inside the block that opens it.")
         event = self._new(kind, attributes, subject=subject, at=at)
         self._recorded += 1
         if not has_room(self._limits, len(self._waiting)):

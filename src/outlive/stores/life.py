@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from outlive.errors import ConfigurationError
 from outlive.stores.ages import ago, checked_age
+from outlive.stores.calling import called
 from outlive.stores.encoding import checked_name
 from outlive.stores.queries import queries
 from outlive.stores.shared import new_attempt
@@ -73,7 +74,7 @@ async def forget(
     while True:
         done, next_key = await _batch(statements, done, before, after, batch, dry_run=dry_run)
         if on_progress is not None:
-            on_progress(done)
+            await called(on_progress, done)
         if next_key is None:
             return done
         after = next_key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +17,7 @@ from outlive import system
 from outlive.errors import OutliveError, UnstorableError
 from outlive.model.deadline import Deadline
 from outlive.stores.ages import checked_age
+from outlive.stores.calling import called
 from outlive.stores.conversations import checked_lease
 from outlive.stores.encoding import checked_name, decode, digest, encode
 from outlive.stores.failures import PASSING
@@ -207,10 +207,8 @@ def _subject(subject: str | None) -> str | None:
 
 
 async def _computed(fn: Callable[[], Any], cost: Cost | Callable[[Any], Cost]) -> tuple[Any, Cost]:
-    value = fn()
-    if inspect.isawaitable(value):
-        value = await value
-    spent = cost(value) if callable(cost) else cost
+    value = await called(fn)
+    spent = await called(cost, value) if callable(cost) else cost
     tokens = checked_tokens(spent.tokens, "the tokens of the answer")
     return value, Cost(tokens, checked_dollars(spent.dollars, "the dollars of the answer"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from weakref import WeakValueDictionary
 from outlive import system
 from outlive.errors import ConfigurationError, KeyReusedError
 from outlive.model.identifiers import uuid7
+from outlive.stores.calling import called
 from outlive.stores.effects import EffectColumns, Effects
 from outlive.stores.encoding import checked_name, decode, describe, digest, encode
 from outlive.stores.hold import Hold
@@ -111,12 +111,10 @@ class ToolCalls:
         self, request: _Request, attempt: UUID, run: Callable[[], Any], cost: CostOf, effects: Effects
     ) -> Any:
         try:
-            result = run()
-            if inspect.isawaitable(result):
-                result = await result
+            result = await called(run)
             text = encode(result, f"the result of the tool call {request.key!r}", self._hold.max_value_bytes)
-            spent = _checked(cost(result) if callable(cost) else cost, request.key)
-            asked = self._effects(request, effects(result) if callable(effects) else effects)
+            spent = _checked(await called(cost, result) if callable(cost) else cost, request.key)
+            asked = self._effects(request, await called(effects, result) if callable(effects) else effects)
         except Exception as error:
             await self._end(request.key, attempt, None, describe(error), FREE)
             raise

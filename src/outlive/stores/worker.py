@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from outlive.errors import OutliveError, StateError, UnstorableError
+from outlive.stores.calling import called
 from outlive.stores.claimed_task import ClaimedTask
 from outlive.stores.failures import PASSING
 from outlive.stores.listening import TASKS_CHANNEL, Bell
@@ -125,9 +125,7 @@ class Worker:
     async def _attempt(self, claimed: ClaimedTask, handler: Handler) -> None:
         try:
             async with asyncio.timeout(self.limit_s):
-                result = handler(claimed)
-                if inspect.isawaitable(result):
-                    result = await result
+                result = await called(handler, claimed)
         except Exception as error:
             if not (claimed.ended or claimed.lost):
                 _log.info("attempt %s at the task %s failed", claimed.task.attempts, claimed.task.id, exc_info=error)

@@ -12,12 +12,13 @@ threads at once. A forked process has to make a client of its own.
 
 from outlive.sync.cluster import SyncCluster, connect
 from outlive.sync.faces import Limit, Seen, iterated, like, on_loop, through
-from outlive.sync.portal import Block, Caller, Portal
+from outlive.sync.portal import Block, Caller, Face, Portal, lent
 from outlive.sync.transactions import SyncTransaction, SyncWriter
 
 __all__ = [
     "Block",
     "Caller",
+    "Face",
     "Limit",
     "Portal",
     "Seen",
@@ -26,6 +27,7 @@ __all__ = [
     "SyncWriter",
     "connect",
     "iterated",
+    "lent",
     "like",
     "on_loop",
     "through",

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, Concatenate, Self, TypeVar
 
 from outlive.client import cluster as asynchronous
 from outlive.client.cluster import Cluster
-from outlive.client.dsn import Dsn
 from outlive.client.running import inside
 from outlive.client.session import Session
 from outlive.client.transaction import Transaction
-from outlive.model.topology import Address, NodeFacts, Topology
-from outlive.sync.faces import on_loop, through
-from outlive.sync.portal import Caller, Portal
+from outlive.model.topology import Address
+from outlive.sync.faces import Seen, on_loop, through
+from outlive.sync.portal import Caller, Face, Portal
 from outlive.sync.transactions import SyncTransaction, SyncTransactions, SyncWriter
 
 T = TypeVar("T")
 
 
-class SyncSession:
+class SyncSession(Face[Session]):
     """`outlive.Session` for programs without asyncio."""
-
-    def __init__(self, portal: Portal, inner: Session) -> None:
-        self._portal, self._inner = portal, inner
 
     token = through(Session.token)
 
 
-class SyncCluster:
+class SyncCluster(Face[Cluster]):
     """`outlive.Cluster` for programs without asyncio; made by `connect`. Its calls take and return the same."""
-
-    def __init__(self, portal: Portal, inner: Cluster) -> None:
-        self._portal, self._inner = portal, inner
 
     fetch = through(Cluster.fetch)
     fetchrow = through(Cluster.fetchrow)
@@ -46,6 +39,11 @@ class SyncCluster:
     expire_keys = through(Cluster.expire_keys)
     locate = through(Cluster.locate)
     transaction = on_loop(Cluster.transaction, SyncTransactions)
+    writer = through(Cluster.writer, SyncWriter)
+    topology = Seen(Cluster, lambda cluster: cluster.topology)
+    primary = Seen(Cluster, lambda cluster: cluster.primary)
+    dsn = Seen(Cluster, lambda cluster: cluster.dsn)
+    can_listen = Seen(Cluster, lambda cluster: cluster.can_listen)
     _start, _close = through(Cluster.start), through(Cluster.close)
 
     def run(self, fn: Callable[Concatenate[SyncTransaction, ...], T], *args: object, **options: Any) -> T:
@@ -61,18 +59,9 @@ class SyncCluster:
         lent: Callable[Concatenate[Transaction, ...], Awaitable[T]] = caller.lend(in_transaction)
         return caller.call(self._inner.run(lent, *args, **options))
 
-    def writer(self, table: str, columns: Sequence[str], **options: Any) -> SyncWriter:
-        """See `outlive.Cluster.writer`."""
-        return SyncWriter(self._portal, self._portal.call(self._inner.writer(table, columns, **options)))
-
     def as_tenant(self, tenant: str) -> SyncCluster:
         """See `outlive.Cluster.as_tenant`; it is this client that is to be closed."""
         return SyncCluster(self._portal, self._inner.as_tenant(tenant))
-
-    @property
-    def asynchronous(self) -> Cluster:
-        """The client itself, for what runs on its own loop: see `portal`."""
-        return self._inner
 
     @property
     def portal(self) -> Portal:
@@ -83,26 +72,6 @@ class SyncCluster:
     def session(self) -> SyncSession:
         """How far this client has come; its `token()` lets another process go on from there."""
         return SyncSession(self._portal, self._inner.session)
-
-    @property
-    def topology(self) -> Topology:
-        """What is known of every node right now."""
-        return self._inner.topology
-
-    @property
-    def primary(self) -> NodeFacts | None:
-        """See `outlive.Cluster.primary`."""
-        return self._inner.primary
-
-    @property
-    def dsn(self) -> Dsn:
-        """See `outlive.Cluster.dsn`."""
-        return self._inner.dsn
-
-    @property
-    def can_listen(self) -> bool:
-        """See `outlive.Cluster.can_listen`."""
-        return self._inner.can_listen
 
     def on_node_lost(self, callback: Callable[[Address, str], object]) -> Callable[[], None]:
         """See `outlive.Cluster.on_node_lost`; `callback` is called on the client's own thread."""

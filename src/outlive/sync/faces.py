@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, Never, ParamSpec, Self, TypeVar, overload
 
 from outlive.sync.portal import Caller, Portal
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Inner = TypeVar("Inner")
-Face = TypeVar("Face")
+Made = TypeVar("Made")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -29,8 +29,8 @@ def through(
 
 @overload
 def through(
-    method: Callable[Concatenate[Any, P], Awaitable[Inner]], face: Callable[[Portal, Inner], Face]
-) -> Callable[Concatenate[Any, P], Face]: ...
+    method: Callable[Concatenate[Any, P], Awaitable[Inner]], face: Callable[[Portal, Inner], Made]
+) -> Callable[Concatenate[Any, P], Made]: ...
 
 
 def through(
@@ -80,8 +80,8 @@ def on_loop(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[An
 
 @overload
 def on_loop(
-    method: Callable[Concatenate[Any, P], Inner], face: Callable[[Portal, Inner], Face]
-) -> Callable[Concatenate[Any, P], Face]: ...
+    method: Callable[Concatenate[Any, P], Inner], face: Callable[[Portal, Inner], Made]
+) -> Callable[Concatenate[Any, P], Made]: ...
 
 
 def on_loop(method: Callable[..., Any], face: Callable[[Portal, Any], Any] | None = None) -> Callable[..., Any]:
@@ -92,7 +92,7 @@ def on_loop(method: Callable[..., Any], face: Callable[[Portal, Any], Any] | Non
         async def work() -> Any:
             return method(self._inner, *args, **options)
 
-        found = self._portal.call(work())
+        found = method(self._inner, *args, **options) if self._portal.is_here() else self._portal.call(work())
         return found if face is None else face(self._portal, found)
 
     return call
@@ -143,6 +143,9 @@ class Seen(Generic[T]):
 
     def __get__(self, face: Any, owner: type) -> Self | T:
         return self if face is None else self._read(face._inner)  # noqa: SLF001 - what every face has
+
+    def __set__(self, face: Any, value: Never) -> None:
+        raise AttributeError(f"{self._name!r} can't be set")
 
 
 class Limit(Seen[T]):

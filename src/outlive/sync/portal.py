@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import partial, wraps
 from inspect import isawaitable
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from outlive.errors import ConfigurationError
 
 T = TypeVar("T")
+Inner = TypeVar("Inner")
+Opened = TypeVar("Opened", bound=AbstractAsyncContextManager[Any, bool | None])
 
 CLOSE_S = 10.0
 """How long closing waits for what is under way to end, in seconds."""
@@ -118,7 +120,8 @@ class Portal:
                 self.submit(_end_all()).result(CLOSE_S)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CLOSE_S)
-            self._loop.close()
+            if not self._thread.is_alive():
+                self._loop.close()
 
     def _check(self) -> None:
         if self.is_here():
@@ -159,38 +162,50 @@ class Caller:
 
     def lend(self, value: Any) -> Any:
         """What a caller gave, for the loop: functions are called, and iterators moved on, in the caller's thread."""
-        if isinstance(value, partial):
-            return partial(self.lend(value.func), *value.args, **value.keywords)
         if isinstance(value, Iterator):
             return self._drawn(value)
-        return self._asking(value) if callable(value) else value
-
-    def _asking(self, fn: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-        @wraps(fn)
-        async def ask(*args: Any, **options: Any) -> Any:
-            answer: Future[_Answer] = Future()
-            self._asked.put(partial(_do, answer, partial(fn, *args, **options)))
-            found = (await asyncio.wrap_future(answer)).get()
-            return await found if isawaitable(found) else found
-
-        # What a call is told by is the same in both faces.
-        ask.__name__ = getattr(fn, "__name__", type(fn).__name__)
-        return ask
+        return lent(value, self._asked.put) if callable(value) else value
 
     async def _drawn(self, rows: Iterator[T]) -> AsyncIterator[T]:
-        following = self._asking(partial(next, rows, _END))
+        following = lent(partial(next, rows, _END), self._asked.put)
         while (row := await following()) is not _END:
             yield row
 
 
-class Block:
-    """`with` for what is entered with `async with`."""
+def lent(fn: Callable[..., Any], hand_over: Callable[[Callable[[], None]], object]) -> Callable[..., Awaitable[Any]]:
+    """`fn` as the loop may call it: it is handed over to a thread, and what it returns or raises comes back."""
+    if isinstance(fn, partial):
+        return partial(lent(fn.func, hand_over), *fn.args, **fn.keywords)
 
-    def __init__(self, portal: Portal, inner: Any) -> None:
+    @wraps(fn)
+    async def ask(*args: Any, **options: Any) -> Any:
+        answer: Future[_Answer] = Future()
+        hand_over(partial(_do, answer, partial(fn, *args, **options)))
+        found = (await asyncio.wrap_future(answer)).get()
+        return await found if isawaitable(found) else found
+
+    # What a call is told by is the same in both faces.
+    ask.__name__ = getattr(fn, "__name__", type(fn).__name__)
+    return ask
+
+
+class Face(Generic[Inner]):
+    """The synchronous face of something asynchronous: see `faces.py`."""
+
+    def __init__(self, portal: Portal, inner: Inner) -> None:
         self._portal, self._inner = portal, inner
 
+    @property
+    def asynchronous(self) -> Inner:
+        """What it is the face of, for what runs on the client's own loop."""
+        return self._inner
+
+
+class Block(Face[Opened]):
+    """The face of what is entered with `async with`, and is with `with`."""
+
     def __enter__(self) -> Self:
-        self._portal.call(self._inner.__aenter__())
+        self._portal.call(_entered(self._inner))
         return self
 
     def __exit__(
@@ -220,6 +235,10 @@ def _do(answer: Future[_Answer], work: Callable[[], Any]) -> None:
     except Exception as error:
         found = _Answer(error=error)
     answer.set_result(found)
+
+
+async def _entered(block: AbstractAsyncContextManager[Any, bool | None]) -> None:
+    await block.__aenter__()
 
 
 async def _left(

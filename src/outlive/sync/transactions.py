@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 from outlive.client.transaction import Transaction
 from outlive.client.transactions import Transactions
 from outlive.model.durability import Receipt
 from outlive.sync.faces import Seen, through
-from outlive.sync.portal import Portal
-
-if TYPE_CHECKING:
-    from outlive.client.coalesce import Writer
+from outlive.sync.portal import Face
 
 
-class SyncTransaction:
+class SyncTransaction(Face[Transaction]):
     """One attempt at a transaction, to be entered with `with`. See `outlive.Transaction`."""
-
-    def __init__(self, portal: Portal, inner: Transaction) -> None:
-        self._portal, self._inner = portal, inner
 
     fetch = through(Transaction.fetch)
     fetchrow = through(Transaction.fetchrow)
@@ -33,11 +27,6 @@ class SyncTransaction:
     copy_from_query = through(Transaction.copy_from_query)
 
     receipt = Seen(Transaction, lambda tx: tx.receipt, "What the commit got; None before it.")
-
-    @property
-    def asynchronous(self) -> Transaction:
-        """The transaction itself, for what runs on its own loop."""
-        return self._inner
 
     def after_commit(self, callback: Callable[[], object]) -> None:
         """See `outlive.Transaction.after_commit`; `callback` is called on the client's thread."""
@@ -53,11 +42,8 @@ class SyncTransaction:
         return self._portal.leave(self._inner, kind, error, traceback)
 
 
-class SyncTransactions:
+class SyncTransactions(Face[Transactions]):
     """The attempts at one transaction, to be looped over with `for`."""
-
-    def __init__(self, portal: Portal, inner: Transactions) -> None:
-        self._portal, self._inner = portal, inner
 
     _next = through(Transactions.__anext__)
 
@@ -71,15 +57,13 @@ class SyncTransactions:
             raise StopIteration from None
 
 
-class SyncWriter:
+class SyncWriter(Face[Any]):
     """A coalescing writer for programs without asyncio: rows of threads that append at once go together."""
-
-    def __init__(self, portal: Portal, inner: Writer) -> None:
-        self._portal, self._inner = portal, inner
 
     def append(self, *values: object, timeout: float | None = None) -> Receipt:
         """See `Writer.append` of `outlive.client.coalesce`."""
-        return self._portal.call(self._inner.append(*values, timeout=timeout))
+        receipt: Receipt = self._portal.call(self._inner.append(*values, timeout=timeout))
+        return receipt
 
     def close(self) -> None:
         """Wait until every row has its answer; may be called twice."""

@@ -20,6 +20,7 @@ from outlive.adapters.google_adk import OutliveSessionService
 from outlive.adapters.openai_agents import OutliveSession
 from outlive.adapters.sqlalchemy import create_engine
 from outlive.stores import AgentState, migrate
+from outlive.stores.sync import SyncAgentState
 
 STEPS = 300
 _bought: Counter[int] = Counter()
@@ -62,9 +63,18 @@ async def _writing(write: Callable[[str], Awaitable[object]], acknowledged: list
 
 
 async def test_frameworks_ride_out_a_failover(whole_cluster: RunningCluster) -> None:
-    """No call raises; each acknowledged item, event and turn is there once, in order, and nothing else."""
+    """No call raises; each acknowledged item, event and turn is there once, in order, and nothing else.
+
+    Nor does one of a program without asyncio.
+    """
+    with outlive.sync.connect(whole_cluster.dsn) as program:
+        await _ride_out(whole_cluster, SyncAgentState(program))
+
+
+async def _ride_out(whole_cluster: RunningCluster, program: SyncAgentState) -> None:
     async with outlive.connect(whole_cluster.dsn) as db:
         await migrate(db)
+        held = await asyncio.to_thread(program.conversations.open, "failover-threads", worker="bob")
         state, stop = AgentState(db), asyncio.Event()
         session = OutliveSession(state, "failover-session")
         service = OutliveSessionService(state)
@@ -74,6 +84,7 @@ async def test_frameworks_ride_out_a_failover(whole_cluster: RunningCluster) -> 
             "openai": lambda text: session.add_items(items(text)),
             "adk": lambda text: service.append_event(chat, said(text, last=text)),
             "raw": lambda text: conversation.tool_call(text, lambda: text),
+            "threads": lambda text: asyncio.to_thread(held.tool_call, text, lambda: text),
         }
         acknowledged: dict[str, list[str]] = {name: [] for name in writes}
         timeline = (await db.wait_primary()).timeline
@@ -91,8 +102,9 @@ async def test_frameworks_ride_out_a_failover(whole_cluster: RunningCluster) -> 
         assert texts(await session.get_items()) == acknowledged["openai"]
         assert [event.id for event in kept.events] == [event.id for event in chat.events]
         assert kept.state == {"last": acknowledged["adk"][-1]}
-        calls = (await state.conversations.load("failover-raw")).tool_calls
-        assert {call.key: call.result for call in calls} == {key: key for key in acknowledged["raw"]}
+        for name in ("raw", "threads"):
+            calls = (await state.conversations.load(f"failover-{name}")).tool_calls
+            assert {call.key: call.result for call in calls} == {key: key for key in acknowledged[name]}
         await conversation.release()
 
 

@@ -17,7 +17,8 @@ import outlive.sync
 from integration.client.waiting import until
 from outlive.cli.app import app
 from outlive.errors import LeaseLostError, NotFoundError, VersionConflictError
-from outlive.stores import AgentState, Backoff, NewTask, SyncClaimedTask, SyncTasks, TaskStatus
+from outlive.stores import AgentState, Backoff, NewTask, TaskStatus
+from outlive.stores.sync import SyncAgentState, SyncClaimedTask, SyncTasks
 from outlive.sync import SyncTransaction
 from outlive.telemetry.events import Event, QueueMeasured, TaskClaimed, TaskEnded, TaskLost, TasksEnqueued
 
@@ -40,7 +41,7 @@ def queue() -> str:
 def tasks(database: str) -> Iterator[SyncTasks]:
     """The queues, without asyncio."""
     with outlive.sync.connect(database) as db:
-        yield SyncTasks(db)
+        yield SyncAgentState(db).tasks
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_program_without_asyncio_serves_a_queue(tasks: SyncTasks, queue: str) 
 def test_a_task_is_a_part_of_a_transaction_without_asyncio(database: str, queue: str) -> None:
     """It is enqueued, and ended, with what else is written there."""
     with outlive.sync.connect(database) as db:
-        tasks = SyncTasks(db)
+        tasks = SyncAgentState(db).tasks
 
         def enqueue(tx: SyncTransaction) -> None:
             tasks.enqueue_in(tx, [NewTask(queue, 1, "k")])

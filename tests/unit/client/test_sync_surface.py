@@ -1,10 +1,9 @@
-"""The two faces of the client don't drift apart."""
+"""The two faces of the client don't drift apart; those of the stores: see `unit/stores/test_sync_surface.py`."""
 
 from __future__ import annotations
 
 from outlive import Cluster, Transaction
 from outlive.client.coalesce import Writer
-from outlive.stores import ClaimedTask, SyncClaimedTask, SyncTasks, SyncWorker, Tasks, Worker
 from outlive.sync import SyncCluster, SyncTransaction, SyncWriter
 
 ASYNCHRONOUS_ONLY = {"start", "connection"}
@@ -33,16 +32,9 @@ def public(of: type) -> set[str]:
 def test_every_call_of_the_client_is_there_without_asyncio() -> None:
     """What is added to one face is added to the other."""
     assert public(Cluster) - public(SyncCluster) == ASYNCHRONOUS_ONLY
-    assert public(Writer) == public(SyncWriter)
+    assert public(Writer) == public(SyncWriter) - {"asynchronous"}
 
 
 def test_every_call_of_a_transaction_is_there_without_asyncio() -> None:
     """Its steps are the loop's own."""
     assert public(Transaction) - public(SyncTransaction) == INTERNAL
-
-
-def test_every_call_of_the_queues_is_there_without_asyncio() -> None:
-    """The client below is its own; a worker's limits are set where it is made, and a loss is noted by the worker."""
-    assert public(Tasks) - public(SyncTasks) == {"db"}
-    assert public(ClaimedTask) - public(SyncClaimedTask) == {"lose"}
-    assert public(Worker) - public(SyncWorker) == set()
