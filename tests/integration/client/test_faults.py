@@ -13,7 +13,7 @@ import pytest
 
 import outlive
 from integration.client.servers import STANDBYS, Servers
-from integration.client.waiting import until
+from integration.client.waiting import until, waited
 from outlive.client.plan.begin import FENCE, begin_message
 from outlive.model.lsn import Timeline
 
@@ -84,13 +84,12 @@ async def test_a_frozen_primary_is_noticed_within_its_deadline(doomed: Servers) 
     async with outlive.connect(doomed.dsn()) as db, db.connection() as connection:
         await connection.execute("select 1")
         doomed.freeze("n1")
-        began = time.monotonic()
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
-            await connection.execute("select 1")
-        took_s = time.monotonic() - began
+        async with waited() as told:
+            with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+                await connection.execute("select 1")
         silent = [silence.address.port for silence in db.topology.silent]
-    assert silent == [doomed.ports["n1"]]
-    assert took_s < 3.0
+    assert doomed.ports["n1"] in silent
+    assert told.seconds < 3.0
 
 
 async def test_a_thawed_old_primary_gets_no_write(doomed: Servers) -> None:
