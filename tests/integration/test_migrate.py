@@ -63,8 +63,24 @@ async def test_an_altered_migration_is_refused(db: outlive.Cluster) -> None:
     """The tables are not those that the code's text describes."""
     await migrate(db)
     await db.execute("UPDATE outlive.migrations SET checksum = 'x' WHERE version = 1")
-    with pytest.raises(SchemaError, match="0001_conversations was applied with another text"):
+    with pytest.raises(SchemaError, match=f"{NAMES[0]} was applied with another text"):
         await migrate(db)
+
+
+async def test_a_schema_from_before_the_first_release_is_refused(db: outlive.Cluster, cluster: RunningCluster) -> None:
+    """Its record is longer, and of other migrations: the command says how its conversations come over."""
+    await migrate(db)
+    await db.execute("DELETE FROM outlive.migrations")
+    await db.execute(
+        "INSERT INTO outlive.migrations (version, name, checksum) "
+        "SELECT n, CASE n WHEN 1 THEN 'conversations' ELSE 'earlier' || n END, 'x' FROM generate_series(1, $1) AS n",
+        len(NAMES) + 2,
+    )
+    refused = await asyncio.to_thread(run_migrate, "--dsn", cluster.dsn)
+    assert refused.returncode not in (0, 2)
+    assert "comes from a version before the first release" in refused.stderr
+    assert "outlive state export --all" in refused.stderr
+    assert await db.fetchval("SELECT count(*) FROM outlive.migrations", read="strong") == len(NAMES) + 2
 
 
 async def test_the_command_says_what_it_did(db: outlive.Cluster, cluster: RunningCluster) -> None:

@@ -71,7 +71,7 @@ async def _recorded(tx: Transaction) -> tuple[Recorded, ...]:
     if not await tx.fetchval(queries("migrations")["prepared"]):
         await tx.execute(queries("migrations")["prepare"])
     rows = await tx.fetch(queries("migrations")["recorded"])
-    return tuple(Recorded(row["version"], row["name"], row["checksum"]) for row in rows)
+    return tuple(Recorded(**row) for row in rows)
 
 
 async def _apply_one(tx: Transaction, migration: Migration) -> None:

@@ -97,6 +97,17 @@ async def test_a_newer_schema_needs_newer_code(db: outlive.Cluster) -> None:
         assert "Upgrade outlive" in error.hint, name
 
 
+async def test_a_schema_from_before_the_first_release_is_left_behind(db: outlive.Cluster) -> None:
+    """It has more migrations than this code, under other names: neither migrating nor upgrading is the way out."""
+    await migrate(db)
+    await drop_functions(db)
+    await db.execute("UPDATE outlive.migrations SET name = 'conversations', checksum = 'x' WHERE version = 1")
+    await db.execute("INSERT INTO outlive.migrations VALUES ($1, 'later', 'x')", KNOWN + 1)
+    for name, error in (await refusals(db)).items():
+        assert "before the first release: it has the migration 0001_conversations" in str(error), name
+        assert "outlive state export --all" in error.hint, name
+
+
 async def test_in_a_transaction_of_the_callers_the_hint_covers_both(db: outlive.Cluster) -> None:
     """There the version can't be asked: the transaction is over."""
     state = AgentState(db)

@@ -15,6 +15,11 @@ def test_migrations_are_numbered_from_one_without_a_hole() -> None:
     assert [migration.version for migration in known_migrations()] == list(range(1, len(known_migrations()) + 1))
 
 
+def test_migrations_name_the_constraint_that_may_conflict() -> None:
+    """Once tenants are kept apart it has one column more, and keeps its name."""
+    assert [each.name for each in known_migrations() if "ON CONFLICT (" in each.sql] == []
+
+
 @pytest.mark.parametrize(
     "room", sorted(path.stem for path in Path(outlive.stores.__file__).parent.glob("sql/queries/*.sql"))
 )

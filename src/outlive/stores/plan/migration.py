@@ -3,7 +3,9 @@
 The database records each applied migration with the checksum of its text. What is recorded must be a beginning of
 what this code knows, text for text: then the rest is pending. A recorded migration that the code does not know is of
 a newer release, whose tables this code might write wrongly; a recorded checksum that differs means that the tables
-are not the ones that the code's text describes. Both are refused before anything is changed.
+are not the ones that the code's text describes. One that has another name than this code gives its number is of the
+time before the first release, when the migrations were laid out anew; since then a number keeps its name. All three
+are refused before anything is changed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import assert_never
 
 _MIGRATE = "Run `outlive migrate`."
 
@@ -56,24 +59,31 @@ def plan_migrations(known: Sequence[Migration], recorded: Sequence[Recorded]) ->
         if theirs is None:
             break
         if ours is None:
-            return _newer(len(known), recorded[-1].version)
+            return _newer(known, recorded)
+        if ours.version == theirs.version and ours.name != theirs.name:
+            return _unreleased(theirs)
         if (ours.version, ours.checksum) != (theirs.version, theirs.checksum):
             return _altered(theirs)
     return Pending(tuple(known[len(recorded) :]))
 
 
-def explain_missing(known: int, recorded: int | None) -> Refusal | None:
-    """Why a name of the stores is not in a database whose schema is at version `recorded`; None says there is none.
+def explain_missing(known: Sequence[Migration], recorded: Sequence[Recorded] | None) -> Refusal | None:
+    """Why a name of the stores is not in a database that has these migrations; None says it has no schema.
 
-    Returns None if the versions are the same: then it is something else.
+    Returns None if they are those that the code knows: then it is something else.
     """
     if recorded is None:
         return Refusal("there is no schema `outlive` in this database", _MIGRATE)
-    if recorded > known:
-        return _newer(known, recorded)
-    if recorded < known:
-        return Refusal(f"the schema `outlive` is at version {recorded}, this code needs {known}", _MIGRATE)
-    return None
+    match plan_migrations(known, recorded):
+        case Refusal() as refusal:
+            return refusal
+        case Pending(()):
+            return None
+        case Pending():
+            reason = f"the schema `outlive` is at version {len(recorded)}, this code needs {len(known)}"
+            return Refusal(reason, _MIGRATE)
+        case never:
+            assert_never(never)
 
 
 def checksum(sql: str) -> str:
@@ -81,15 +91,25 @@ def checksum(sql: str) -> str:
     return hashlib.sha256(sql.encode()).hexdigest()
 
 
-def _newer(known: int, recorded: int) -> Refusal:
+def _newer(known: Sequence[Migration], recorded: Sequence[Recorded]) -> Refusal:
     return Refusal(
-        f"the schema `outlive` is at version {recorded}, this code knows {known}",
+        f"the schema `outlive` is at version {recorded[-1].version}, this code knows {len(known)}",
         "Upgrade outlive to the release that migrated this database, or a later one.",
+    )
+
+
+def _unreleased(migration: Recorded) -> Refusal:
+    return Refusal(
+        "the schema `outlive` comes from a version before the first release: "
+        f"it has the migration {migration.version:04d}_{migration.name}, which no release has",
+        "Export its conversations with the version that made it (`outlive state export --all -o FILE`), run "
+        "`outlive migrate` on a new database, and import them there (`outlive state import FILE`).",
     )
 
 
 def _altered(migration: Recorded) -> Refusal:
     return Refusal(
         f"the migration {migration.version:04d}_{migration.name} was applied with another text than this code has",
-        "Use the release that applied it; a migration that was released is never changed, only followed by another.",
+        "Use the version that applied it. A migration that was released is never changed, only followed by another; "
+        "a database that a version before the first release made is made anew.",
     )

@@ -20,10 +20,6 @@ CREATE TABLE outlive.migrations (
 -- Reads what was applied.
 SELECT version, name, checksum FROM outlive.migrations ORDER BY version
 
--- name: version
--- Says at which version the schema is.
-SELECT coalesce(max(version), 0) FROM outlive.migrations
-
 -- name: record
 -- Remembers one applied migration.
 INSERT INTO outlive.migrations (version, name, checksum) VALUES ($1, $2, $3)

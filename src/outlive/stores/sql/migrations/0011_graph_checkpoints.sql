@@ -1,4 +1,9 @@
--- A graph's checkpoints and its tasks' writes, in one call each, in both directions.
+-- A graph's checkpoints and its tasks' writes, in one call each, in both directions. They lie in the tables that the
+-- objects came with.
+--
+-- Reads are plain queries: a function in the language of SQL, without settings of its own, becomes a part of the
+-- statement that calls it, and its rows go out while they are found. What a function of another language returns is
+-- written down whole first, at each level of calls: of a thousand messages that took longer than to find them.
 
 -- Keeps a checkpoint and the objects that it brings; one that is there is replaced.
 CREATE FUNCTION outlive.put_checkpoint(
@@ -12,7 +17,7 @@ BEGIN
     PERFORM outlive.keep_objects(thread_scope, p_digests, p_types, p_contents, p_bases, p_parts, p_believed);
     INSERT INTO outlive.graph_checkpoints (scope, ns, id, parent, body, metadata, refs)
     VALUES (thread_scope, p_ns, p_id, p_parent, p_body::json, p_metadata::jsonb, p_refs)
-    ON CONFLICT (scope, ns, id)
+    ON CONFLICT ON CONSTRAINT graph_checkpoints_pkey
     DO UPDATE SET body = excluded.body, metadata = excluded.metadata, refs = excluded.refs;
 END
 $$;
@@ -31,83 +36,59 @@ BEGIN
     INSERT INTO outlive.graph_writes AS w (scope, ns, checkpoint, task, place, path, channel, value, refs)
     SELECT thread_scope, p_ns, p_checkpoint, p_task, n.place, p_path, n.channel, n.value::json, n.refs::uuid[]
     FROM unnest(p_places, p_channels, p_values, p_refs) AS n (place, channel, value, refs)
-    ON CONFLICT (scope, ns, checkpoint, task, place)
+    ON CONFLICT ON CONSTRAINT graph_writes_pkey
     DO UPDATE SET channel = excluded.channel, value = excluded.value, refs = excluded.refs WHERE p_replace;
 END
 $$;
 
--- Checkpoints, what was written after each, and the objects of both that the reader has not: a kind of row each.
-CREATE TYPE outlive.graph_row AS (
-    kind "char", scope bigint, thread text, ns text, id text, parent text, body text, metadata text,
-    task text, channel text, digest uuid, type text, content bytea, base uuid, parts uuid[]
-);
-
-CREATE FUNCTION outlive.graph_rows(p_found outlive.graph_checkpoints[], p_held uuid[]) RETURNS SETOF outlive.graph_row
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
-BEGIN
-    RETURN QUERY
-    SELECT 'c'::"char", c.scope, s.id, c.ns, c.id, c.parent, c.body::text, c.metadata::text,
-        NULL::text, NULL::text, NULL::uuid, NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[]
-    FROM unnest(p_found) WITH ORDINALITY AS c (scope, ns, id, parent, body, metadata, refs)
-    JOIN outlive.object_scopes AS s ON s.key = c.scope ORDER BY c.ordinality;
-
-    RETURN QUERY
-    SELECT 'w'::"char", w.scope, NULL::text, w.ns, w.checkpoint, NULL::text, w.value::text, NULL::text,
-        w.task, w.channel, NULL::uuid, NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[]
-    FROM unnest(p_found) AS c JOIN outlive.graph_writes AS w
-        ON w.scope = c.scope AND w.ns = c.ns AND w.checkpoint = c.id
-    ORDER BY w.path, w.task, w.place;
-
-    RETURN QUERY
-    SELECT 'o'::"char", n.scope, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text,
-        NULL::text, NULL::text, o.digest, o.type, o.content, o.base, o.parts
-    FROM (
-        SELECT r.scope, array_agg(DISTINCT r.digest) AS refs FROM (
-            SELECT c.scope, d.digest FROM unnest(p_found) AS c CROSS JOIN LATERAL unnest(c.refs) AS d (digest)
-            UNION ALL
-            SELECT w.scope, d.digest FROM unnest(p_found) AS c JOIN outlive.graph_writes AS w
-                ON w.scope = c.scope AND w.ns = c.ns AND w.checkpoint = c.id
-            CROSS JOIN LATERAL unnest(w.refs) AS d (digest)
-        ) AS r GROUP BY r.scope
-    ) AS n CROSS JOIN LATERAL outlive.read_objects(n.scope, n.refs, p_held) AS o;
-END
+-- What was written after a checkpoint, in order, and the objects that it names.
+CREATE FUNCTION outlive.graph_writes_after(p_scope bigint, p_ns text, p_id text)
+RETURNS TABLE (writes json, refs uuid[])
+LANGUAGE sql STABLE AS $$
+    SELECT json_agg(json_build_array(w.task, w.channel, w.value) ORDER BY w.path, w.task, w.place),
+        ARRAY(
+            SELECT d.digest FROM outlive.graph_writes AS n CROSS JOIN LATERAL unnest(n.refs) AS d (digest)
+            WHERE n.scope = p_scope AND n.ns = p_ns AND n.checkpoint = p_id
+        )
+    FROM outlive.graph_writes AS w WHERE w.scope = p_scope AND w.ns = p_ns AND w.checkpoint = p_id
 $$;
 
--- One checkpoint, or the latest of a namespace.
+-- A checkpoint, or the latest of a namespace: a row of its own, as JSON, and one of each object that the reader has not.
 CREATE FUNCTION outlive.read_checkpoint(p_thread text, p_ns text, p_id text, p_held uuid[])
-RETURNS SETOF outlive.graph_row
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    thread_scope bigint := (SELECT key FROM outlive.object_scopes WHERE kind = 'graph' AND id = p_thread);
-    found_one    outlive.graph_checkpoints;
-BEGIN
-    IF p_id IS NULL THEN
-        SELECT * INTO found_one FROM outlive.graph_checkpoints AS c
-        WHERE c.scope = thread_scope AND c.ns = p_ns ORDER BY c.id DESC LIMIT 1;
-    ELSE
-        SELECT * INTO found_one FROM outlive.graph_checkpoints AS c
-        WHERE c.scope = thread_scope AND c.ns = p_ns AND c.id = p_id;
-    END IF;
-    IF found_one.id IS NOT NULL THEN
-        RETURN QUERY SELECT * FROM outlive.graph_rows(ARRAY[found_one], p_held);
-    END IF;
-END
+RETURNS TABLE (checkpoint text, digest uuid, type text, content bytea, base uuid, parts uuid[])
+LANGUAGE sql STABLE AS $$
+    WITH found AS (
+        SELECT c.scope, c.id, c.parent, c.body, c.metadata, w.writes, c.refs || w.refs AS refs
+        FROM outlive.object_scopes AS s
+        JOIN outlive.graph_checkpoints AS c ON c.scope = s.key AND c.ns = p_ns AND c.id = coalesce(p_id, (
+            SELECT l.id FROM outlive.graph_checkpoints AS l
+            WHERE l.scope = s.key AND l.ns = p_ns ORDER BY l.id DESC LIMIT 1
+        ))
+        CROSS JOIN LATERAL outlive.graph_writes_after(c.scope, c.ns, c.id) AS w
+        WHERE s.kind = 'graph' AND s.id = p_thread
+    )
+    SELECT json_build_array(f.scope, p_thread, p_ns, f.id, f.parent, f.body, f.metadata, f.writes)::text,
+        NULL::uuid, NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[] FROM found AS f
+    UNION ALL
+    SELECT NULL::text, o.* FROM found AS f CROSS JOIN LATERAL outlive.read_objects(f.scope, f.refs, p_held) AS o
 $$;
 
--- A page of checkpoints, the newest first; what is null is not asked for. It goes on after (p_id, p_ns, p_scope).
+-- A page of checkpoints, the newest first, in rows like those of one; what is null is not asked for. It goes on after
+-- (p_id, p_after_ns, p_after_scope).
 CREATE FUNCTION outlive.list_checkpoints(
     p_thread text, p_ns text, p_only text, p_before text, p_filter text,
     p_id text, p_after_ns text, p_after_scope bigint, p_limit integer
-) RETURNS SETOF outlive.graph_row
-LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan AS $$
+) RETURNS TABLE (checkpoint text, digest uuid, type text, content bytea, base uuid, parts uuid[])
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 DECLARE
-    thread_scope bigint := (SELECT key FROM outlive.object_scopes WHERE kind = 'graph' AND id = p_thread);
+    thread_scope bigint := (SELECT key FROM outlive.object_scopes AS s WHERE s.kind = 'graph' AND s.id = p_thread);
 BEGIN
     IF p_thread IS NOT NULL AND thread_scope IS NULL THEN
         RETURN;
     END IF;
-    RETURN QUERY SELECT * FROM outlive.graph_rows(ARRAY(
-        SELECT c FROM outlive.graph_checkpoints AS c
+    RETURN QUERY
+    WITH page AS (
+        SELECT c.* FROM outlive.graph_checkpoints AS c
         WHERE (thread_scope IS NULL OR c.scope = thread_scope)
             AND (p_ns IS NULL OR c.ns = p_ns)
             AND (p_only IS NULL OR c.id = p_only)
@@ -115,7 +96,18 @@ BEGIN
             AND (p_filter IS NULL OR c.metadata @> p_filter::jsonb)
             AND (p_id IS NULL OR (c.id, c.ns, c.scope) < (p_id, p_after_ns, p_after_scope))
         ORDER BY c.id DESC, c.ns DESC, c.scope DESC LIMIT p_limit
-    ), '{}');
+    ), found AS (
+        SELECT c.scope, s.id AS thread, c.ns, c.id, c.parent, c.body, c.metadata, w.writes, c.refs || w.refs AS refs
+        FROM page AS c JOIN outlive.object_scopes AS s ON s.key = c.scope
+        CROSS JOIN LATERAL outlive.graph_writes_after(c.scope, c.ns, c.id) AS w
+    ), named AS (
+        SELECT f.scope, array_agg(DISTINCT r.digest) AS refs
+        FROM found AS f CROSS JOIN LATERAL unnest(f.refs) AS r (digest) GROUP BY f.scope
+    )
+    SELECT json_build_array(f.scope, f.thread, f.ns, f.id, f.parent, f.body, f.metadata, f.writes)::text,
+        NULL::uuid, NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[] FROM found AS f
+    UNION ALL
+    SELECT NULL::text, o.* FROM named AS n CROSS JOIN LATERAL outlive.read_objects(n.scope, n.refs, '{}') AS o;
 END
 $$;
 

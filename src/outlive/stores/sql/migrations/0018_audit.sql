@@ -1,30 +1,70 @@
--- What is kept of a person can be erased everywhere, the audit log included, and the log can be cut at its old end.
+-- The audit log: streams of rows, each of which holds the hash of the one before and of its own content.
 --
--- A row of the log names its actor and its content (subject and details) by seals: hashes of them with a salt that lies
--- beside them. The row's own hash is made of the seals. So the texts can be erased with their salts, and the chain
--- still holds: what was there can't be guessed from a seal without its salt, and can't be altered, as it is gone.
--- Rows that were written before have no seals; once erased, only their place in the chain is proved.
+-- Rows are linked as they are appended, under the lock of their stream's head: what was acknowledged is chained, and
+-- nobody has to seal it later. Writers of one stream wait for each other's commit, those of others don't.
 --
--- The owner alone erases in the log and cuts it. It takes the right for the length of a transaction.
+-- Only `append_audit` adds rows. It runs with its owner's rights, so that the application's role needs none on the
+-- tables but SELECT, can't choose a row's moment or hash, and can't change what is there. The owner's own rights to
+-- change rows are taken from it too, so that it does nothing by mistake. It alone erases in the log for a person, and
+-- cuts it at its old end: it takes the right for the length of a transaction.
+--
+-- A row names its actor and its content (subject and details) by seals: hashes of them with a salt that lies beside
+-- them. The row's own hash is made of the seals. So the texts can be erased with their salts, and the chain still
+-- holds: what was there can't be guessed from a seal without its salt, and can't be altered, as it is gone. A row
+-- without seals can be erased too; then only its place in the chain is proved.
 
-ALTER TABLE outlive.audit
-    ADD COLUMN actor_salt   bytea,
-    ADD COLUMN actor_seal   bytea,
-    ADD COLUMN content_salt bytea,
-    ADD COLUMN content_seal bytea,
-    ADD COLUMN erased_at    timestamptz;
+CREATE TABLE outlive.audit (
+    tenant       text NOT NULL DEFAULT coalesce(current_setting('outlive.tenant', true), ''),
+    stream       text NOT NULL CHECK (stream <> '' AND length(stream) <= 500),
+    position     bigint NOT NULL CHECK (position > 0),
+    id           uuid NOT NULL,
+    at           timestamptz NOT NULL,
+    actor        text NOT NULL CHECK (actor <> '' AND length(actor) <= 500),
+    action       text NOT NULL CHECK (action <> '' AND length(action) <= 500),
+    subject      text NOT NULL CHECK (length(subject) <= 500),
+    details      json NOT NULL,
+    previous     bytea NOT NULL CHECK (octet_length(previous) = 32),
+    hash         bytea NOT NULL CHECK (octet_length(hash) = 32),
+    actor_salt   bytea,
+    actor_seal   bytea,
+    content_salt bytea,
+    content_seal bytea,
+    erased_at    timestamptz,
+    PRIMARY KEY (tenant, stream, position),
+    UNIQUE (tenant, stream, id)
+);
 
+COMMENT ON COLUMN outlive.audit.previous IS 'The hash of the row before; zeros in the first row of a stream.';
+COMMENT ON COLUMN outlive.audit.hash IS 'SHA-256 of the canonical form: see outlive.audit_hash.';
 COMMENT ON COLUMN outlive.audit.content_seal IS 'Of subject and details, by their salt: see outlive.audit_seal.';
 COMMENT ON COLUMN outlive.audit.erased_at IS 'When its content, or its actor too, was erased for a person.';
 
-ALTER TABLE outlive.audit_heads
-    ADD COLUMN begin_position bigint NOT NULL DEFAULT 0,
-    ADD COLUMN begin_hash     bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex'),
-    ADD COLUMN pruned_at      timestamptz,
-    ADD COLUMN pruned_by      text;
+CREATE TABLE outlive.audit_heads (
+    tenant         text NOT NULL DEFAULT coalesce(current_setting('outlive.tenant', true), ''),
+    stream         text NOT NULL,
+    position       bigint NOT NULL,
+    hash           bytea NOT NULL,
+    begin_position bigint NOT NULL DEFAULT 0,
+    begin_hash     bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex'),
+    pruned_at      timestamptz,
+    pruned_by      text,
+    PRIMARY KEY (tenant, stream)
+) WITH (fillfactor = 50); -- each append updates its stream's row
 
-COMMENT ON COLUMN outlive.audit_heads.begin_hash IS 'The hash of the last row that was removed for its age: what the first one now follows.';
+COMMENT ON TABLE outlive.audit_heads IS 'The last row of each stream: without it, a stream cut short would look whole.';
+COMMENT ON COLUMN outlive.audit_heads.begin_hash IS
+    'The hash of the last row that was removed for its age: what the first one now follows.';
 
+REVOKE UPDATE, DELETE, TRUNCATE ON outlive.audit FROM CURRENT_USER;
+REVOKE DELETE, TRUNCATE ON outlive.audit_heads FROM CURRENT_USER;
+
+-- A text with its length in bytes before it, so that no two lists of texts look the same in a row.
+CREATE FUNCTION outlive.netstring(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT pg_catalog.octet_length(pg_catalog.convert_to(p_text, 'UTF8')) || ':' || p_text || ','
+$$;
+
+-- What stands for texts in the hash of a row: nobody who has not the salt can try guesses at it.
 CREATE FUNCTION outlive.audit_seal(p_salt bytea, VARIADIC p_texts text[]) RETURNS bytea
 LANGUAGE sql IMMUTABLE AS $$
     SELECT pg_catalog.sha256(pg_catalog.convert_to(
@@ -34,8 +74,9 @@ LANGUAGE sql IMMUTABLE AS $$
         'UTF8'))
 $$;
 
--- As before for a row without seals; else of its seals in place of what they seal.
-CREATE OR REPLACE FUNCTION outlive.audit_hash(p_row outlive.audit) RETURNS bytea
+-- The hash of a row: of its fields as netstrings, the moment in microseconds since 1970, hashes in hex. Seals, where it
+-- has them, stand in place of what they seal.
+CREATE FUNCTION outlive.audit_hash(p_row outlive.audit) RETURNS bytea
 LANGUAGE sql STABLE AS $$
     SELECT pg_catalog.sha256(pg_catalog.convert_to(
         outlive.netstring(CASE WHEN p_row.content_seal IS NULL THEN 'outlive audit 1' ELSE 'outlive audit 2' END)
@@ -51,8 +92,9 @@ LANGUAGE sql STABLE AS $$
         'UTF8'))
 $$;
 
--- As before, and with seals; an entry that was erased meanwhile is returned as it is.
-CREATE OR REPLACE FUNCTION outlive.append_audit(
+-- Appends a row to its stream; the same id with the same content again is the row that is there. One that was erased
+-- meanwhile is returned as it is.
+CREATE FUNCTION outlive.append_audit(
     p_stream text, p_id uuid, p_actor text, p_action text, p_subject text, p_details text
 ) RETURNS outlive.audit
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -62,7 +104,8 @@ DECLARE
     appended outlive.audit;
 BEGIN
     INSERT INTO outlive.audit_heads (tenant, stream, position, hash)
-    VALUES (v_tenant, p_stream, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT (tenant, stream) DO NOTHING;
+    VALUES (v_tenant, p_stream, 0, decode(repeat('00', 32), 'hex'))
+    ON CONFLICT ON CONSTRAINT audit_heads_pkey DO NOTHING;
     SELECT * INTO STRICT head FROM outlive.audit_heads
     WHERE tenant = v_tenant AND stream = p_stream FOR NO KEY UPDATE;
     SELECT * INTO appended FROM outlive.audit WHERE tenant = v_tenant AND stream = p_stream AND id = p_id;
@@ -98,6 +141,7 @@ BEGIN
     RETURN appended;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION outlive.append_audit(text, uuid, text, text, text, text) FROM PUBLIC;
 
 -- The owner of the log, where the caller may act as it; null where not.
 CREATE FUNCTION outlive.audit_owner() RETURNS name
@@ -106,7 +150,7 @@ LANGUAGE sql STABLE AS $$
     WHERE c.oid = 'outlive.audit'::regclass AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
 $$;
 
--- Takes a right on the log, or gives it back; whoever wants to do so meanwhile waits until this transaction ends.
+-- Takes a right on the log; whoever wants one meanwhile waits until this transaction ends.
 CREATE FUNCTION outlive.take_audit_right(p_right text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -115,6 +159,7 @@ BEGIN
 END
 $$;
 
+-- Gives a right on the log back.
 CREATE FUNCTION outlive.give_audit_right_back(p_right text) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -186,97 +231,5 @@ BEGIN
     SET begin_position = p_position, begin_hash = p_hash, pruned_at = clock_timestamp(), pruned_by = current_user
     WHERE tenant = p_tenant AND stream = p_stream;
     RETURN gone;
-END
-$$;
-
--- A cached answer may belong to somebody: it is erased with them.
-ALTER TABLE outlive.llm_cache ADD COLUMN subject text CHECK (subject <> '' AND length(subject) <= 500);
-
-COMMENT ON COLUMN outlive.llm_cache.subject IS 'Whom the request was about, if its caller said so.';
-
--- Deletes what other stores keep of a person in their own words: tasks whose payload, and retrieved documents whose
--- metadata, name them as the subject, or that have their name for a source; items with their name in the namespace.
-CREATE FUNCTION outlive.delete_personal(p_subject text) RETURNS TABLE (name text, rows bigint)
-LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
-DECLARE
-    contents bigint[];
-    gone bigint;
-BEGIN
-    DELETE FROM outlive.tasks WHERE payload ->> 'subject' = p_subject;
-    GET DIAGNOSTICS gone = ROW_COUNT;
-    RETURN QUERY SELECT 'tasks', gone;
-    DELETE FROM outlive.items WHERE ns && (ARRAY[p_subject] COLLATE "C");
-    GET DIAGNOSTICS gone = ROW_COUNT;
-    RETURN QUERY SELECT 'items', gone;
-    WITH away AS (
-        DELETE FROM outlive.context_documents
-        WHERE source = p_subject OR metadata @> jsonb_build_object('subject', p_subject) RETURNING content
-    )
-    SELECT coalesce(array_agg(content), '{}') INTO contents FROM away;
-    RETURN QUERY SELECT 'context_documents', cardinality(contents)::bigint;
-    PERFORM outlive.forget_contents(contents);
-    RETURN QUERY SELECT 'context_contents', count(*)
-    FROM (SELECT DISTINCT u.key FROM unnest(contents) AS u (key)) AS c
-    WHERE NOT EXISTS (SELECT FROM outlive.context_contents AS k WHERE k.key = c.key);
-END
-$$;
-
--- As before, and: threads of graphs whose metadata names the subject, what `delete_personal` finds, and the content of
--- the audit log. What remains there, for want of the right to it, is returned with `remains`.
-DROP FUNCTION outlive.erase(uuid, text[], text, interval);
-CREATE FUNCTION outlive.erase(p_attempt uuid, p_ids text[], p_subject text, p_refuse interval)
-RETURNS TABLE (name text, rows bigint, remains boolean)
-LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_column
-DECLARE
-    report json;
-    keys bigint[];
-    ids text[];
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('outlive.erase ' || p_attempt, 0));
-    SELECT r.rows INTO report FROM outlive.erasure_reports AS r WHERE r.attempt = p_attempt;
-    IF report IS NULL THEN
-        INSERT INTO outlive.erasures (name_hash, refused_until)
-        SELECT DISTINCT sha256(convert_to(n.id, 'UTF8')), clock_timestamp() + p_refuse FROM unnest(p_ids) AS n (id)
-        ON CONFLICT (name_hash) DO UPDATE SET refused_until = excluded.refused_until;
-        WITH RECURSIVE found AS (
-            SELECT key FROM outlive.conversations
-            WHERE id = ANY (p_ids)
-                OR p_subject IS NOT NULL AND metadata @> jsonb_build_object('subject', p_subject)
-            UNION
-            SELECT f.conversation FROM found JOIN outlive.forks AS f ON f.source = found.key
-        )
-        SELECT coalesce(array_agg(c.key), '{}'), coalesce(array_agg(c.id), '{}') || p_ids INTO keys, ids
-        FROM outlive.conversations AS c WHERE c.key IN (SELECT found.key FROM found);
-        IF p_subject IS NOT NULL THEN
-            SELECT coalesce(array_agg(s.id), '{}') || ids INTO ids FROM outlive.object_scopes AS s
-            WHERE s.key IN (SELECT g.scope FROM outlive.graph_checkpoints AS g
-                            WHERE g.metadata @> jsonb_build_object('subject', p_subject)
-                                OR g.metadata @> jsonb_build_object('user_id', p_subject));
-        END IF;
-        INSERT INTO outlive.erasures (name_hash, refused_until)
-        SELECT DISTINCT sha256(convert_to(n.id, 'UTF8')), clock_timestamp() + p_refuse FROM unnest(ids) AS n (id)
-        ON CONFLICT (name_hash) DO NOTHING;
-        SELECT json_agg(json_build_array(e.name, e.rows, e.remains)) INTO report FROM (
-            SELECT g.name, sum(g.rows) AS rows, g.remains FROM (
-                SELECT d.name, d.rows, false AS remains FROM outlive.delete_conversations(keys) AS d
-                UNION ALL SELECT d.name, d.rows, false FROM outlive.delete_framework_state(ids, p_subject) AS d
-                UNION ALL SELECT d.name, d.rows, false
-                    FROM outlive.delete_subjects(array_remove(ids || p_subject, NULL)) AS d
-                UNION ALL SELECT d.name, d.rows, false FROM outlive.delete_personal(p_subject) AS d
-                UNION ALL SELECT 'audit', v.rows, v.remains
-                    FROM outlive.erase_audit(array_remove(ids || p_subject, NULL), p_subject) AS a
-                    CROSS JOIN LATERAL (VALUES (a.erased, false), (a.remaining, true)) AS v (rows, remains)
-            ) AS g GROUP BY g.name, g.remains ORDER BY g.name
-        ) AS e WHERE e.rows > 0;
-        INSERT INTO outlive.erasure_reports (attempt, rows) VALUES (p_attempt, coalesce(report, '[]'));
-    END IF;
-    IF json_typeof(report) = 'object' THEN -- as it was written before this migration
-        RETURN QUERY SELECT e.key, e.value::bigint, false FROM json_each_text(report) AS e (key, value);
-    ELSE
-        RETURN QUERY SELECT e.value ->> 0, (e.value ->> 1)::bigint, (e.value ->> 2)::boolean
-        FROM json_array_elements(report) AS e (value);
-    END IF;
 END
 $$;

@@ -11,6 +11,3 @@ LEFT JOIN pg_catalog.pg_stat_all_tables AS s ON s.relid = c.oid
 WHERE c.relnamespace = 'outlive'::regnamespace AND c.relkind = 'r';
 
 COMMENT ON VIEW outlive.statistics IS 'Sizes and estimates of every table, partitions by themselves.';
-
--- It runs with its owner's rights: not for everybody who may use the schema.
-REVOKE EXECUTE ON FUNCTION outlive.make_key_day(date) FROM PUBLIC;

@@ -40,7 +40,8 @@ BEGIN
     INSERT INTO outlive.context_contents AS c (tenant, hash, content)
     SELECT v_tenant, n.hash, min(n.content) FROM unnest(p_hashes, p_contents) AS n (hash, content)
     GROUP BY n.hash ORDER BY n.hash
-    ON CONFLICT (tenant, hash) DO UPDATE SET tenant = c.tenant; -- locked, so that nobody deletes it meanwhile
+    ON CONFLICT ON CONSTRAINT context_contents_tenant_hash_key
+        DO UPDATE SET tenant = c.tenant; -- locked, so that nobody deletes it meanwhile
     SELECT array_agg(c.key ORDER BY n.place) INTO keys
     FROM unnest(p_hashes) WITH ORDINALITY AS n (hash, place)
     JOIN outlive.context_contents AS c ON c.tenant = v_tenant AND c.hash = n.hash;
@@ -48,7 +49,7 @@ BEGIN
     SELECT DISTINCT ON (n.key) v_tenant, p_source, n.key, n.metadata::jsonb
     FROM unnest(keys, p_metadata) WITH ORDINALITY AS n (key, metadata, place)
     ORDER BY n.key, n.place DESC
-    ON CONFLICT (tenant, source, content)
+    ON CONFLICT ON CONSTRAINT context_documents_pkey
         DO UPDATE SET metadata = excluded.metadata, retrieved_at = clock_timestamp();
     RETURN keys;
 END

@@ -56,7 +56,7 @@ BEGIN
     LOOP
         INSERT INTO outlive.history_entries (id, parent, content)
         VALUES (entry.id, outlive.history_entry(entry.parent), entry.content::json)
-        ON CONFLICT (id) DO NOTHING;
+        ON CONFLICT ON CONSTRAINT history_entries_id_key DO NOTHING;
     END LOOP;
     PERFORM 1 FROM unnest(p_ids, p_contents) AS n (id, content)
     JOIN outlive.history_entries AS e ON e.id = n.id AND e.content::text <> n.content;
@@ -78,7 +78,7 @@ DECLARE
 BEGIN
     IF p_expected IS NULL THEN
         INSERT INTO outlive.histories (id, revision, record, updated_at)
-        VALUES (p_id, p_revision, p_record::json, p_updated_at) ON CONFLICT (id) DO NOTHING;
+        VALUES (p_id, p_revision, p_record::json, p_updated_at) ON CONFLICT ON CONSTRAINT histories_id_key DO NOTHING;
         p_expected := CASE WHEN FOUND THEN p_revision END;
     END IF;
     SELECT revision INTO stored FROM outlive.histories WHERE id = p_id FOR NO KEY UPDATE;

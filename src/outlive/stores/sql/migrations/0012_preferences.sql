@@ -43,7 +43,7 @@ BEGIN
         ELSIF coalesce(p_expected, 0) = 0 THEN
             INSERT INTO outlive.preferences (subject, key, version, value, attempt)
             VALUES (p_subject, p_key, 1, p_value::json, p_attempt)
-            ON CONFLICT (subject, key) DO NOTHING;
+            ON CONFLICT ON CONSTRAINT preferences_pkey DO NOTHING;
             IF FOUND THEN
                 RETURN 1;
             END IF;

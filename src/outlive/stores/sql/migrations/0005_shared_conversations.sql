@@ -16,13 +16,8 @@ COMMENT ON TABLE outlive.taken_turns IS
 CREATE FUNCTION outlive.share(p_id text) RETURNS outlive.conversations
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    shared outlive.conversations;
+    shared outlive.conversations := outlive.make_conversation(p_id, '{}');
 BEGIN
-    SELECT * INTO shared FROM outlive.conversations WHERE id = p_id FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO outlive.conversations (id) VALUES (p_id) ON CONFLICT (id) DO NOTHING;
-        SELECT * INTO STRICT shared FROM outlive.conversations WHERE id = p_id FOR NO KEY UPDATE;
-    END IF;
     IF shared.lease_until > clock_timestamp() THEN
         RAISE EXCEPTION 'the conversation % is held by %', quote_literal(p_id), quote_literal(shared.lease_worker)
             USING ERRCODE = 'OL001',

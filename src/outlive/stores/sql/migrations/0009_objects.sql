@@ -96,7 +96,8 @@ BEGIN
     FOR attempt IN 1 .. 100 LOOP
         SELECT key INTO found_key FROM outlive.object_scopes WHERE kind = p_kind AND id = p_id;
         IF found_key IS NULL THEN
-            INSERT INTO outlive.object_scopes (kind, id) VALUES (p_kind, p_id) ON CONFLICT (kind, id) DO NOTHING;
+            INSERT INTO outlive.object_scopes (kind, id) VALUES (p_kind, p_id)
+            ON CONFLICT ON CONSTRAINT object_scopes_kind_id_key DO NOTHING;
         ELSE
             PERFORM pg_advisory_xact_lock_shared(outlive.scope_lock(found_key));
             -- A new snapshot: whoever had the lock may have deleted it.
@@ -134,7 +135,7 @@ BEGIN
         INSERT INTO outlive.objects (scope, digest, type, content, base, parts)
         SELECT p_scope, n.digest, n.type, n.content, n.base, n.parts::uuid[]
         FROM unnest(p_digests, p_types, p_contents, p_bases, p_parts) AS n (digest, type, content, base, parts)
-        ON CONFLICT (scope, digest) DO NOTHING;
+        ON CONFLICT ON CONSTRAINT objects_pkey DO NOTHING;
     END IF;
     IF EXISTS (
         SELECT FROM unnest(p_believed) AS b (digest)
@@ -146,9 +147,10 @@ END
 $$;
 
 -- The objects that these consist of, without those that the reader has. Pieces come without their elements' content.
+-- All are looked for in one walk through the index: one lookup each took twice as long.
 CREATE FUNCTION outlive.read_objects(p_scope bigint, p_refs uuid[], p_held uuid[])
 RETURNS TABLE (digest uuid, type text, content bytea, base uuid, parts uuid[])
-LANGUAGE sql STABLE SET jit = off AS $$
+LANGUAGE sql STABLE AS $$
     WITH RECURSIVE roots AS (
         SELECT DISTINCT r.digest FROM unnest(p_refs) AS r (digest) WHERE r.digest <> ALL (p_held)
     ), pieces AS (
@@ -159,15 +161,14 @@ LANGUAGE sql STABLE SET jit = off AS $$
         SELECT o.digest, o.base, o.parts FROM pieces AS p CROSS JOIN LATERAL (
             SELECT * FROM outlive.objects AS o WHERE o.scope = p_scope AND o.digest = p.base LIMIT 1
         ) AS o WHERE p.base <> ALL (p_held)
-    ), wanted AS (
-        SELECT r.digest FROM roots AS r
-        UNION SELECT p.digest FROM pieces AS p
-        UNION SELECT e.digest FROM pieces AS p CROSS JOIN LATERAL unnest(p.parts) AS e (digest)
-              WHERE e.digest <> ALL (p_held)
     )
-    SELECT o.digest, o.type, o.content, o.base, o.parts FROM wanted AS w CROSS JOIN LATERAL (
-        SELECT * FROM outlive.objects AS o WHERE o.scope = p_scope AND o.digest = w.digest LIMIT 1
-    ) AS o
+    SELECT o.digest, o.type, o.content, o.base, o.parts FROM outlive.objects AS o
+    WHERE o.scope = p_scope AND o.digest = ANY (ARRAY(
+        SELECT r.digest FROM roots AS r
+        UNION ALL SELECT p.digest FROM pieces AS p
+        UNION ALL SELECT e.digest FROM pieces AS p CROSS JOIN LATERAL unnest(p.parts) AS e (digest)
+        WHERE e.digest <> ALL (p_held)
+    ))
 $$;
 
 -- Deletes the objects of a scope that nothing reaches any more; its lock is held.
@@ -183,76 +184,4 @@ LANGUAGE sql VOLATILE SET jit = off AS $$
     )
     DELETE FROM outlive.objects AS o
     WHERE o.scope = p_scope AND NOT EXISTS (SELECT FROM reached AS r WHERE r.digest = o.digest)
-$$;
-
--- Keeps a version of an agent's state if the one before it is the latest. Said twice, it is done once.
-CREATE FUNCTION outlive.save_agent_state(
-    p_agent text, p_expected bigint, p_attempt uuid, p_body text, p_refs uuid[], p_digests uuid[], p_types text[],
-    p_contents bytea[], p_bases uuid[], p_parts text[], p_believed uuid[]
-) RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    state_scope bigint := outlive.written_scope('agent', p_agent);
-    latest      outlive.agent_states;
-BEGIN
-    INSERT INTO outlive.agent_states (scope, version, attempt, body, refs)
-    SELECT state_scope, p_expected + 1, p_attempt, p_body::json, p_refs
-    WHERE p_expected = coalesce(
-        (SELECT a.version FROM outlive.agent_states AS a WHERE a.scope = state_scope ORDER BY a.version DESC LIMIT 1), 0
-    )
-    ON CONFLICT (scope, version) DO NOTHING;
-    IF NOT FOUND THEN
-        SELECT * INTO latest FROM outlive.agent_states AS a
-        WHERE a.scope = state_scope ORDER BY a.version DESC LIMIT 1;
-        IF EXISTS (SELECT FROM outlive.agent_states AS a
-                   WHERE a.scope = state_scope AND a.version = p_expected + 1 AND a.attempt = p_attempt) THEN
-            RETURN p_expected + 1;
-        END IF;
-        RAISE EXCEPTION 'the state of % is at version %, not %', quote_literal(p_agent),
-            coalesce(latest.version, 0), p_expected USING ERRCODE = 'OL004';
-    END IF;
-    PERFORM outlive.keep_objects(state_scope, p_digests, p_types, p_contents, p_bases, p_parts, p_believed);
-    RETURN p_expected + 1;
-END
-$$;
-
--- A version of an agent's state, or the latest one, with its objects.
-CREATE FUNCTION outlive.read_agent_state(p_agent text, p_version bigint, p_held uuid[])
-RETURNS TABLE (
-    version bigint, saved_at timestamptz, body text,
-    digest uuid, type text, content bytea, base uuid, parts uuid[]
-)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    found_state outlive.agent_states;
-BEGIN
-    SELECT a.* INTO found_state FROM outlive.object_scopes AS s JOIN outlive.agent_states AS a ON a.scope = s.key
-    WHERE s.kind = 'agent' AND s.id = p_agent AND a.version = coalesce(p_version, a.version)
-    ORDER BY a.version DESC LIMIT 1;
-    IF found_state.version IS NOT NULL THEN
-        RETURN QUERY SELECT found_state.version, found_state.saved_at, found_state.body::text,
-            NULL::uuid, NULL::text, NULL::bytea, NULL::uuid, NULL::uuid[];
-        RETURN QUERY SELECT NULL::bigint, NULL::timestamptz, NULL::text, o.*
-        FROM outlive.read_objects(found_state.scope, found_state.refs, p_held) AS o;
-    END IF;
-END
-$$;
-
--- Forgets the versions of an agent's state but the latest ones, all of them if none is kept; how many there were.
-CREATE FUNCTION outlive.prune_agent_state(p_agent text, p_keep integer) RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    state_scope bigint := outlive.emptied_scope('agent', p_agent);
-    gone        bigint;
-BEGIN
-    DELETE FROM outlive.agent_states AS a WHERE a.scope = state_scope AND a.version NOT IN (
-        SELECT k.version FROM outlive.agent_states AS k WHERE k.scope = state_scope ORDER BY k.version DESC LIMIT p_keep
-    );
-    GET DIAGNOSTICS gone = ROW_COUNT;
-    PERFORM outlive.sweep_objects(state_scope);
-    IF p_keep = 0 THEN
-        DELETE FROM outlive.object_scopes WHERE key = state_scope;
-    END IF;
-    RETURN gone;
-END
 $$;

@@ -1,10 +1,15 @@
--- Resuming and appending at the speed of the machine, and conversations that were erased stay erased.
+-- Conversations that one worker at a time writes, by its lease: their writes and their reload, one call each.
+--
+-- Every function is VOLATILE PL/pgSQL on purpose. Under READ COMMITTED each statement inside takes a snapshot of its
+-- own, so what is read after the row lock was granted is at least as new as the lock. One statement that locks and
+-- reads (a CTE, a STABLE function) would read with the snapshot from before it waited, and miss the turns that the
+-- former holder committed meanwhile.
+--
+-- Refusals are raised, so that the transaction around them applies nothing: OL001 the lease is not yours, OL002 the id
+-- or key came with other content, OL003 no such thing, OL004 somebody changed it first, OL005 an interrupted call.
 --
 -- A picture goes out as a row of a set, not as a composite value: that would be copied whole three times on its way.
 -- Moments go as microseconds since 1970 and dollars as text, as the driver takes longer over its own forms of them.
-
-DROP FUNCTION outlive.open_conversation, outlive.claim_conversation, outlive.picture_of, outlive.append_turns;
-DROP TYPE outlive.picture;
 
 CREATE TYPE outlive.picture AS (
     id                    text,
@@ -69,55 +74,13 @@ LANGUAGE sql STABLE AS $$
     WHERE c.key = p_key
 $$;
 
-CREATE TABLE outlive.erasures (
-    name_hash     bytea PRIMARY KEY,
-    refused_until timestamptz NOT NULL
-);
-
-COMMENT ON TABLE outlive.erasures IS
-    'Conversations that were erased: a write that comes late must not bring one back. Only a digest of the id is kept.';
-
--- Refuses to make a conversation that was erased a short while ago.
-CREATE FUNCTION outlive.refuse_erased(p_id text) RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    PERFORM 1 FROM outlive.erasures
-    WHERE name_hash = sha256(convert_to(p_id, 'UTF8')) AND refused_until > clock_timestamp();
-    IF FOUND THEN
-        RAISE EXCEPTION 'the conversation % was erased', quote_literal(p_id) USING ERRCODE = 'OL003';
-    END IF;
-END
-$$;
-
--- Makes a conversation unless it is there, and locks it.
-CREATE FUNCTION outlive.make_conversation(p_id text, p_metadata jsonb) RETURNS outlive.conversations
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    made outlive.conversations;
-BEGIN
-    SELECT * INTO made FROM outlive.conversations WHERE id = p_id FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        PERFORM outlive.refuse_erased(p_id);
-        INSERT INTO outlive.conversations (id, metadata) VALUES (p_id, p_metadata) ON CONFLICT (id) DO NOTHING;
-        SELECT * INTO STRICT made FROM outlive.conversations WHERE id = p_id FOR NO KEY UPDATE;
-    END IF;
-    RETURN made;
-END
-$$;
-
--- Makes those conversations that are not there yet, in this order; returns how many are new.
-CREATE FUNCTION outlive.create_conversations(p_ids text[], p_metadata jsonb) RETURNS bigint
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    made bigint;
-BEGIN
-    PERFORM outlive.refuse_erased(n.id) FROM unnest(p_ids) AS n (id);
-    INSERT INTO outlive.conversations (id, metadata)
-    SELECT n.id, p_metadata FROM unnest(p_ids) WITH ORDINALITY AS n (id, place) ORDER BY n.place
-    ON CONFLICT (id) DO NOTHING;
-    GET DIAGNOSTICS made = ROW_COUNT;
-    RETURN made;
-END
+-- Gives the lease of a locked row to a worker.
+CREATE FUNCTION outlive.take_lease(p_key bigint, p_worker text, p_lease interval) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    UPDATE outlive.conversations
+    SET lease_token = lease_token + 1, lease_worker = p_worker, lease_until = clock_timestamp() + p_lease,
+        updated_at = clock_timestamp()
+    WHERE key = p_key
 $$;
 
 -- Creates the conversation if there is none, takes its lease and returns all of it.
@@ -154,6 +117,29 @@ BEGIN
         PERFORM outlive.take_lease(claimed, p_worker, p_lease);
         RETURN QUERY SELECT * FROM outlive.picture_of(claimed);
     END IF;
+END
+$$;
+
+-- Locks a conversation for the holder of this token until the transaction ends, and renews its lease.
+-- An expired lease that nobody took since is still good: what fences a worker off is the next lease, not the clock.
+CREATE FUNCTION outlive.hold(p_id text, p_token bigint, p_lease interval) RETURNS outlive.conversations
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    held outlive.conversations;
+BEGIN
+    UPDATE outlive.conversations
+    SET lease_until = clock_timestamp() + p_lease
+    WHERE id = p_id AND lease_token = p_token AND lease_worker IS NOT NULL
+    RETURNING * INTO held;
+    IF FOUND THEN
+        RETURN held;
+    END IF;
+    SELECT * INTO held FROM outlive.conversations WHERE id = p_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no conversation %', quote_literal(p_id) USING ERRCODE = 'OL003';
+    END IF;
+    RAISE EXCEPTION 'the lease % of the conversation % is over', p_token, quote_literal(p_id)
+        USING ERRCODE = 'OL001', DETAIL = coalesce('its holder is ' || quote_literal(held.lease_worker), 'it was released');
 END
 $$;
 
@@ -231,17 +217,49 @@ BEGIN
 END
 $$;
 
--- Locks a conversation that nobody holds the lease of, and makes it if there is none.
-CREATE OR REPLACE FUNCTION outlive.share(p_id text) RETURNS outlive.conversations
+-- Keeps a state as the version after the last; the same state under the last version is the same checkpoint.
+CREATE FUNCTION outlive.save_checkpoint(
+    p_id text, p_token bigint, p_lease interval, p_version bigint, p_state text
+) RETURNS TABLE (turn_count bigint, created_at timestamptz)
 LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
 DECLARE
-    shared outlive.conversations := outlive.make_conversation(p_id, '{}');
+    held outlive.conversations := outlive.hold(p_id, p_token, p_lease);
+    saved outlive.checkpoints;
 BEGIN
-    IF shared.lease_until > clock_timestamp() THEN
-        RAISE EXCEPTION 'the conversation % is held by %', quote_literal(p_id), quote_literal(shared.lease_worker)
-            USING ERRCODE = 'OL001',
-            DETAIL = format('for another %s s', round(extract(epoch FROM shared.lease_until - clock_timestamp()), 1));
+    IF held.checkpoint_version = p_version THEN
+        SELECT * INTO saved FROM outlive.checkpoints
+        WHERE conversation = held.key AND version = p_version AND state::text = p_state;
+    ELSIF held.checkpoint_version = p_version - 1 THEN
+        INSERT INTO outlive.checkpoints AS k (conversation, version, turn_count, state)
+        VALUES (held.key, p_version, held.turn_count, p_state::json)
+        RETURNING k.* INTO saved;
+        UPDATE outlive.conversations
+        SET checkpoint_version = p_version, updated_at = clock_timestamp() WHERE key = held.key;
     END IF;
-    RETURN shared;
+    IF saved.version IS NULL THEN
+        RAISE EXCEPTION 'the conversation % is at checkpoint %, so % can''t be written',
+            quote_literal(p_id), held.checkpoint_version, p_version USING ERRCODE = 'OL004';
+    END IF;
+    RETURN QUERY SELECT saved.turn_count, saved.created_at;
+END
+$$;
+
+-- Ends a lease, and with it the conversation if it is complete; the same token may say so twice.
+CREATE FUNCTION outlive.end_lease(p_id text, p_token bigint, p_complete boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE outlive.conversations
+    SET status = CASE WHEN p_complete THEN 'complete' ELSE status END,
+        lease_worker = NULL, lease_until = NULL, updated_at = clock_timestamp()
+    WHERE id = p_id AND lease_token = p_token AND lease_worker IS NOT NULL;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM 1 FROM outlive.conversations
+    WHERE id = p_id AND lease_token = p_token AND (status = 'complete' OR NOT p_complete);
+    IF NOT FOUND THEN
+        PERFORM outlive.hold(p_id, p_token, interval '0'); -- refuses, with the reason
+    END IF;
 END
 $$;

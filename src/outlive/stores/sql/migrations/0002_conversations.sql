@@ -1,8 +1,12 @@
--- Conversations, their turns, checkpoints and tool calls.
+-- Conversations, their turns, checkpoints and tool calls: the tables, and how a conversation is made and described.
 --
 -- A conversation's id is the caller's text; inside, rows refer to it by a number, so that a long id is stored once
 -- and the indexes stay narrow. Contents are `json`, not `jsonb`: it gives back the very text that was stored (order
 -- of keys, spelling of numbers), where jsonb would rearrange it, and still lets SQL look inside with -> and ->>.
+--
+-- Pages of conversations go by the key, which is the order in which they were made: it never changes, so a page
+-- skips nothing and shows nothing twice. There is no index on `updated_at` on purpose: each append would have to move
+-- an entry in it and could no longer stay off the indexes.
 
 CREATE TABLE outlive.conversations (
     key                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,6 +27,9 @@ COMMENT ON COLUMN outlive.conversations.lease_token IS
     'The fencing token: grows by one with each lease, never shrinks; a write with another one is refused.';
 COMMENT ON COLUMN outlive.conversations.lease_worker IS 'Who holds it; null once it was released.';
 COMMENT ON COLUMN outlive.conversations.turn_count IS 'Turns there are, and so the position of the next one.';
+
+CREATE INDEX conversations_status ON outlive.conversations (status, key);
+CREATE INDEX conversations_metadata ON outlive.conversations USING gin (metadata jsonb_path_ops);
 
 CREATE TABLE outlive.turns (
     conversation bigint NOT NULL REFERENCES outlive.conversations (key) ON DELETE CASCADE,
@@ -71,3 +78,72 @@ CREATE TABLE outlive.tool_calls (
 
 COMMENT ON COLUMN outlive.tool_calls.attempt IS
     'Made by the client for each attempt: tells its own retry of a lost answer from an attempt of somebody else.';
+
+CREATE TABLE outlive.erasures (
+    name_hash     bytea PRIMARY KEY,
+    refused_until timestamptz NOT NULL
+);
+
+COMMENT ON TABLE outlive.erasures IS
+    'Conversations that were erased: a write that comes late must not bring one back. Only a digest of the id is kept.';
+
+-- Refuses to make a conversation that was erased a short while ago.
+CREATE FUNCTION outlive.refuse_erased(p_id text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM 1 FROM outlive.erasures
+    WHERE name_hash = sha256(convert_to(p_id, 'UTF8')) AND refused_until > clock_timestamp();
+    IF FOUND THEN
+        RAISE EXCEPTION 'the conversation % was erased', quote_literal(p_id) USING ERRCODE = 'OL003';
+    END IF;
+END
+$$;
+
+-- Makes a conversation unless it is there, and locks it.
+CREATE FUNCTION outlive.make_conversation(p_id text, p_metadata jsonb) RETURNS outlive.conversations
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    made outlive.conversations;
+BEGIN
+    SELECT * INTO made FROM outlive.conversations WHERE id = p_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        PERFORM outlive.refuse_erased(p_id);
+        INSERT INTO outlive.conversations (id, metadata) VALUES (p_id, p_metadata)
+        ON CONFLICT ON CONSTRAINT conversations_id_key DO NOTHING;
+        SELECT * INTO STRICT made FROM outlive.conversations WHERE id = p_id FOR NO KEY UPDATE;
+    END IF;
+    RETURN made;
+END
+$$;
+
+-- Makes those conversations that are not there yet, in this order; returns how many are new.
+CREATE FUNCTION outlive.create_conversations(p_ids text[], p_metadata jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    made bigint;
+BEGIN
+    PERFORM outlive.refuse_erased(n.id) FROM unnest(p_ids) AS n (id);
+    INSERT INTO outlive.conversations (id, metadata)
+    SELECT n.id, p_metadata FROM unnest(p_ids) WITH ORDINALITY AS n (id, place) ORDER BY n.place
+    ON CONFLICT ON CONSTRAINT conversations_id_key DO NOTHING;
+    GET DIAGNOSTICS made = ROW_COUNT;
+    RETURN made;
+END
+$$;
+
+-- Changes what is said of a conversation: p_changes over what is there, without p_removed; the whole, if asked to.
+CREATE FUNCTION outlive.change_metadata(p_id text, p_changes jsonb, p_removed text[], p_whole boolean) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    changed jsonb;
+BEGIN
+    UPDATE outlive.conversations
+    SET metadata = CASE WHEN p_whole THEN p_changes ELSE (metadata || p_changes) - p_removed END
+    WHERE id = p_id
+    RETURNING metadata INTO changed;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no conversation %', quote_literal(p_id) USING ERRCODE = 'OL003';
+    END IF;
+    RETURN changed;
+END
+$$;

@@ -5,7 +5,8 @@
 -- becomes unique for each tenant. The policies hold for the owner of the tables too (FORCE); superusers and roles with
 -- BYPASSRLS are above them.
 --
--- A table that is not to be separated has to be named here, with the reason.
+-- A table that is not to be separated has to be named here, with the reason. And a function says by the constraint's
+-- name what may conflict, never by the columns: there is one more of them once tenants are separated.
 
 CREATE TABLE outlive.tenant_exemptions (
     name   text PRIMARY KEY,
@@ -38,6 +39,7 @@ LANGUAGE sql STABLE AS $$
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = t.id AND p.polname = 'tenant')
 $$;
 
+-- Whether tenants are kept apart.
 CREATE FUNCTION outlive.tenants_are_separate() RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (
@@ -73,28 +75,29 @@ BEGIN
 END
 $$;
 
--- Makes a table's names unique for each tenant. Constraints keep their names, and functions that said which columns
--- may conflict say the constraint's name instead. That goes for names and digests: numbers, UUIDs and moments that the
--- database or the client makes stay unique by themselves.
+-- Makes a table's names unique for each tenant; constraints keep their names. That goes for names and digests: numbers,
+-- UUIDs and moments that the database or the client makes stay unique by themselves.
 CREATE FUNCTION outlive.make_unique_by_tenant(p_table regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_unique record;
     v_foreign record;
-    v_definition text;
+    v_statement text;
     v_back text[]; -- what refers to the names, and refers to them with their tenant then
 BEGIN
     FOR v_unique IN
-        SELECT c.conname AS name, c.conkey AS numbers, CASE c.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END AS kind, k.columns, t.relname
+        SELECT c.conname AS name, c.conkey AS numbers, k.columns,
+            CASE c.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END AS kind
         FROM pg_catalog.pg_constraint AS c
-        JOIN pg_catalog.pg_class AS t ON t.oid = c.conrelid
         CROSS JOIN LATERAL (
-            SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY n.place) AS columns, bool_or(a.attname = 'tenant') AS separate
+            SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY n.place) AS columns,
+                bool_or(a.attname = 'tenant') AS separate
             FROM unnest(c.conkey) WITH ORDINALITY AS n (number, place)
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = n.number
         ) AS k
         JOIN pg_catalog.pg_attribute AS f ON f.attrelid = c.conrelid AND f.attnum = c.conkey[1]
-        WHERE c.conrelid = p_table AND c.contype IN ('p', 'u') AND f.atttypid IN ('text'::regtype, 'bytea'::regtype) AND NOT k.separate
+        WHERE c.conrelid = p_table AND c.contype IN ('p', 'u') AND NOT k.separate
+            AND f.atttypid IN ('text'::regtype, 'bytea'::regtype)
     LOOP
         v_back := '{}';
         FOR v_foreign IN
@@ -105,23 +108,14 @@ BEGIN
             WHERE f.contype = 'f' AND f.confrelid = p_table AND f.confkey = v_unique.numbers AND f.conparentid = 0
         LOOP
             EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_foreign.id, v_foreign.name);
-            v_back := v_back || format('ALTER TABLE %s ADD CONSTRAINT %I %s', v_foreign.id, v_foreign.name, v_foreign.definition);
+            v_back := v_back || format(
+                'ALTER TABLE %s ADD CONSTRAINT %I %s', v_foreign.id, v_foreign.name, v_foreign.definition
+            );
         END LOOP;
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %I %s (tenant, %s)',
                        p_table, v_unique.name, v_unique.name, v_unique.kind, v_unique.columns);
-        FOR v_definition IN
-            SELECT regexp_replace(
-                d.definition,
-                format('(INSERT INTO outlive\.%s\M[^;]*?ON CONFLICT) \(%s\)', v_unique.relname, v_unique.columns),
-                format('\1 ON CONSTRAINT %I', v_unique.name), 'g')
-            FROM pg_catalog.pg_proc AS p CROSS JOIN LATERAL pg_catalog.pg_get_functiondef(p.oid) AS d (definition)
-            WHERE p.pronamespace = 'outlive'::regnamespace AND p.prokind = 'f'
-                AND d.definition ~ format('INSERT INTO outlive\.%s\M[^;]*?ON CONFLICT \(%s\)', v_unique.relname, v_unique.columns)
-        LOOP
-            EXECUTE v_definition;
-        END LOOP;
-        FOREACH v_definition IN ARRAY v_back LOOP
-            EXECUTE v_definition;
+        FOREACH v_statement IN ARRAY v_back LOOP
+            EXECUTE v_statement;
         END LOOP;
     END LOOP;
 END
@@ -140,7 +134,8 @@ END
 $$;
 
 -- Separates the tenants in every table that is not exempt; what is there already belongs to p_existing. Said again,
--- it separates what has been made since. Returns how many tables are separated.
+-- it separates what has been made since: tables, and names in tables that are separated already. Returns how many
+-- tables are separated.
 CREATE FUNCTION outlive.separate_tenants(p_existing text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -150,7 +145,7 @@ BEGIN
     FOR v_table IN SELECT * FROM outlive.new_tenant_tables() LOOP
         PERFORM outlive.add_tenant_column(v_table.id, p_existing);
     END LOOP;
-    FOR v_table IN SELECT * FROM outlive.new_tenant_tables() LOOP
+    FOR v_table IN SELECT * FROM outlive.tenant_tables() WHERE NOT is_partition LOOP
         PERFORM outlive.make_unique_by_tenant(v_table.id);
     END LOOP;
     FOR v_table IN SELECT * FROM outlive.tenant_tables() LOOP
@@ -170,78 +165,5 @@ BEGIN
     FOR v_table IN SELECT * FROM outlive.tenant_tables() LOOP
         EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', v_table.id);
     END LOOP;
-END
-$$;
-
--- As before, and with tenants kept apart: the owner, whose rights this has, sees the rows of all tenants while it
--- moves them, behind a lock that lets nobody else look.
-CREATE OR REPLACE FUNCTION outlive.make_event_day(p_day date) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' SET timezone = 'UTC' AS $$
-DECLARE
-    v_name text := 'events_' || to_char(p_day, 'YYYYMMDD');
-    v_today date := clock_timestamp()::date;
-    v_separate boolean;
-BEGIN
-    IF to_regclass('outlive.' || v_name) IS NOT NULL THEN
-        RETURN true;
-    ELSIF p_day < v_today - 7 OR p_day > v_today + 14 THEN
-        RETURN false;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('outlive.events', 0));
-    IF to_regclass('outlive.' || v_name) IS NOT NULL THEN
-        RETURN true;
-    END IF;
-    LOCK TABLE outlive.events_default IN ACCESS EXCLUSIVE MODE;
-    SELECT relforcerowsecurity INTO v_separate FROM pg_class WHERE oid = 'outlive.events_default'::regclass;
-    IF v_separate THEN
-        ALTER TABLE outlive.events_default NO FORCE ROW LEVEL SECURITY;
-    END IF;
-    EXECUTE format('CREATE TABLE outlive.%I (LIKE outlive.events INCLUDING ALL)', v_name);
-    EXECUTE format('WITH moved AS (DELETE FROM outlive.events_default WHERE at >= %1$L AND at < %2$L RETURNING *)
-                    INSERT INTO outlive.%3$I SELECT * FROM moved', p_day::timestamptz, (p_day + 1)::timestamptz, v_name);
-    EXECUTE format('ALTER TABLE outlive.events ATTACH PARTITION outlive.%I FOR VALUES FROM (%L) TO (%L)',
-                   v_name, p_day::timestamptz, (p_day + 1)::timestamptz);
-    IF v_separate THEN
-        PERFORM outlive.show_to_tenant('outlive.events_default');
-        PERFORM outlive.show_to_tenant(format('outlive.%I', v_name)::regclass);
-    END IF;
-    RETURN true;
-EXCEPTION WHEN lock_not_available THEN
-    RETURN false;
-END
-$$;
-
--- As before, and with tenants kept apart it deletes old events of all of them.
-CREATE OR REPLACE FUNCTION outlive.maintain_events(
-    p_keep interval, OUT made integer, OUT dropped integer, OUT deleted bigint
-)
-LANGUAGE plpgsql VOLATILE SET lock_timeout = '2s' SET timezone = 'UTC' AS $$
-DECLARE
-    v_horizon CONSTANT timestamptz := clock_timestamp() - p_keep;
-    v_name text;
-BEGIN
-    SELECT count(*) FILTER (WHERE to_regclass('outlive.events_' || to_char(d.day, 'YYYYMMDD')) IS NULL
-                            AND outlive.make_event_day(d.day))
-    INTO made
-    FROM (SELECT clock_timestamp()::date + ahead AS day FROM generate_series(0, 7) AS ahead) AS d;
-    dropped := 0;
-    FOR v_name IN
-        SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'outlive.events'::regclass
-            AND c.relname ~ '^events_\d{8}$' AND c.relname < 'events_' || to_char(v_horizon, 'YYYYMMDD')
-        ORDER BY c.relname
-    LOOP
-        EXECUTE format('DROP TABLE outlive.%I', v_name);
-        dropped := dropped + 1;
-    END LOOP;
-    IF outlive.tenants_are_separate() THEN
-        ALTER TABLE outlive.events_default NO FORCE ROW LEVEL SECURITY;
-        EXECUTE 'DELETE FROM outlive.events_default WHERE at < $1' USING v_horizon;
-        GET DIAGNOSTICS deleted = ROW_COUNT;
-        PERFORM outlive.show_to_tenant('outlive.events_default');
-    ELSE
-        DELETE FROM outlive.events_default WHERE at < v_horizon;
-        GET DIAGNOSTICS deleted = ROW_COUNT;
-    END IF;
 END
 $$;

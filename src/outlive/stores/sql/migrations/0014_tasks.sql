@@ -65,7 +65,7 @@ BEGIN
     FROM unnest(p_queues, p_keys, p_payloads, p_priorities, p_run_at, p_delays_s, p_max_attempts)
         WITH ORDINALITY AS n (queue, key, payload, priority, run_at, delay_s, max_attempts, place)
     ORDER BY n.place
-    ON CONFLICT (queue, key) DO NOTHING;
+    ON CONFLICT ON CONSTRAINT tasks_queue_key_key DO NOTHING;
     SELECT min(t.key) INTO reused
     FROM unnest(p_queues, p_keys, p_payloads) AS n (queue, key, payload)
     JOIN outlive.tasks AS t ON t.queue = n.queue AND t.key = n.key

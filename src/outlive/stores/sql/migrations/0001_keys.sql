@@ -45,7 +45,8 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Make the partition of a day, unless it is there. Its maker may own nothing here: the days it can be asked for are
--- bounded. It is attached, not created in place, as that lets writers go on meanwhile.
+-- bounded, and not everybody who may use the schema may ask. It is attached, not created in place, as that lets
+-- writers go on meanwhile.
 CREATE FUNCTION outlive.make_key_day(p_day date) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -63,6 +64,7 @@ BEGIN
     END IF;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION outlive.make_key_day(date) FROM PUBLIC;
 
 -- Make the partitions of the days to come.
 CREATE FUNCTION outlive.prepare_keys(p_days integer DEFAULT 7) RETURNS void

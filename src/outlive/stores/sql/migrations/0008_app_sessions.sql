@@ -40,7 +40,7 @@ CREATE FUNCTION outlive.merge_app_state(p_app text, p_user text, p_delta jsonb) 
 LANGUAGE sql VOLATILE AS $$
     INSERT INTO outlive.app_states AS s (app, user_id, state)
     SELECT p_app, p_user, p_delta WHERE p_delta <> '{}'
-    ON CONFLICT (app, user_id) DO UPDATE SET state = s.state || excluded.state
+    ON CONFLICT ON CONSTRAINT app_states_pkey DO UPDATE SET state = s.state || excluded.state
 $$;
 
 -- Makes a session. Said twice by the same attempt, it is made once.
@@ -52,7 +52,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO outlive.app_sessions (app, user_id, id, attempt, state, updated_at)
     VALUES (p_app, p_user, p_id, p_attempt, p_state, p_at)
-    ON CONFLICT (app, user_id, id) DO NOTHING;
+    ON CONFLICT ON CONSTRAINT app_sessions_app_user_id_id_key DO NOTHING;
     IF FOUND THEN
         PERFORM outlive.merge_app_state(p_app, '', p_app_delta);
         PERFORM outlive.merge_app_state(p_app, p_user, p_user_delta);
