@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -13,6 +15,7 @@ import pytest
 import outlive
 import outlive.sync
 from integration.conftest import RunningCluster
+from outlive.stores import migrate
 from outlive.sync import SyncCluster, SyncTransaction
 
 
@@ -113,6 +116,21 @@ def test_run_works_in_the_calling_thread(db: SyncCluster) -> None:
     assert db.run(insert, 7) == 7
     assert seen == [threading.current_thread()] * 2
     assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 1
+
+
+async def test_a_keys_request_is_the_same_in_both_faces(db: SyncCluster, cluster: RunningCluster) -> None:
+    """A part of a function is told from another part of it, and either face replays what the other one did."""
+    key = outlive.new_key()
+    await migrate(cluster.dsn)
+    assert db.run(partial(_added, to=1), 2, key=key) == 3
+    with pytest.raises(outlive.KeyReusedError):
+        db.run(partial(_added, to=5), 2, key=key)
+    async with outlive.connect(cluster.dsn) as asynchronous:
+        assert await asynchronous.run(partial(_added, to=1), 2, key=key) == 3
+
+
+def _added(_: object, number: int, *, to: int) -> Any:
+    return number + to
 
 
 def test_many_threads_share_a_client(db: SyncCluster) -> None:

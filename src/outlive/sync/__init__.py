@@ -10,9 +10,10 @@ Nothing is decided here: each call runs the asynchronous one on the loop and wai
 threads at once. A forked process has to make a client of its own.
 """
 
+from outlive.sync.caller import Caller, lent
 from outlive.sync.cluster import SyncCluster, connect
 from outlive.sync.faces import Limit, Seen, iterated, like, on_loop, through
-from outlive.sync.portal import Block, Caller, Face, Portal, lent
+from outlive.sync.portal import Block, Face, Portal
 from outlive.sync.transactions import SyncTransaction, SyncWriter
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any, Concatenate, Self, TypeVar
 
 from outlive.client import cluster as asynchronous
@@ -12,8 +11,9 @@ from outlive.client.running import inside
 from outlive.client.session import Session
 from outlive.client.transaction import Transaction
 from outlive.model.topology import Address
+from outlive.sync.caller import Caller
 from outlive.sync.faces import Seen, on_loop, through
-from outlive.sync.portal import Caller, Face, Portal
+from outlive.sync.portal import Face, Portal
 from outlive.sync.transactions import SyncTransaction, SyncTransactions, SyncWriter
 
 T = TypeVar("T")
@@ -48,16 +48,15 @@ class SyncCluster(Face[Cluster]):
 
     def run(self, fn: Callable[Concatenate[SyncTransaction, ...], T], *args: object, **options: Any) -> T:
         """See `outlive.Cluster.run`; `fn(tx, *args)` runs in the calling thread."""
-
-        # Under the name of `fn`, with its arguments: that is what a key's request is told by.
-        @wraps(fn)
-        def in_transaction(tx: Transaction, *given: object) -> T:
-            with inside(tx):
-                return fn(SyncTransaction(self._portal, tx), *given)
-
         caller = Caller(self._portal)
-        lent: Callable[Concatenate[Transaction, ...], Awaitable[T]] = caller.lend(in_transaction)
+        lent: Callable[Concatenate[Transaction, ...], Awaitable[T]] = caller.lend(fn, self._in_transaction)
         return caller.call(self._inner.run(lent, *args, **options))
+
+    def _in_transaction(self, fn: Callable[..., T], *args: Any, **options: Any) -> T:
+        (tx,) = (each for each in args if isinstance(each, Transaction))
+        face = SyncTransaction(self._portal, tx)
+        with inside(tx):
+            return fn(*(face if each is tx else each for each in args), **options)
 
     def as_tenant(self, tenant: str) -> SyncCluster:
         """See `outlive.Cluster.as_tenant`; it is this client that is to be closed."""

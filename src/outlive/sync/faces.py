@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, Never, ParamSpec, Self, TypeVar, overload
 
-from outlive.sync.portal import Caller, Portal
+from outlive.sync.caller import Caller
+from outlive.sync.portal import Portal
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -1,19 +1,12 @@
-"""An event loop in a thread of its own, and the way into it for threads that have none.
-
-A thread that waits for its call does meanwhile what the call asks of it (`Caller`): a function that it gave runs where
-it was given, so that it may block, be interrupted, and call the client again.
-"""
+"""An event loop in a thread of its own, and the way into it for threads that have none."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from functools import partial, wraps
-from inspect import isawaitable
-from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -145,50 +138,6 @@ class Portal:
             self.submit(cancel()).result(CANCEL_S)
 
 
-class Caller:
-    """A thread that makes a call and, while it waits for it, does what the work on the loop asks of it."""
-
-    def __init__(self, portal: Portal) -> None:
-        self._portal = portal
-        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """As `Portal.call`."""
-        with self._portal.under_way(work) as future:
-            future.add_done_callback(lambda _: self._asked.put(None))
-            while (errand := self._asked.get()) is not None:
-                errand()
-            return future.result()
-
-    def lend(self, value: Any) -> Any:
-        """What a caller gave, for the loop: functions are called, and iterators moved on, in the caller's thread."""
-        if isinstance(value, Iterator):
-            return self._drawn(value)
-        return lent(value, self._asked.put) if callable(value) else value
-
-    async def _drawn(self, rows: Iterator[T]) -> AsyncIterator[T]:
-        following = lent(partial(next, rows, _END), self._asked.put)
-        while (row := await following()) is not _END:
-            yield row
-
-
-def lent(fn: Callable[..., Any], hand_over: Callable[[Callable[[], None]], object]) -> Callable[..., Awaitable[Any]]:
-    """`fn` as the loop may call it: it is handed over to a thread, and what it returns or raises comes back."""
-    if isinstance(fn, partial):
-        return partial(lent(fn.func, hand_over), *fn.args, **fn.keywords)
-
-    @wraps(fn)
-    async def ask(*args: Any, **options: Any) -> Any:
-        answer: Future[_Answer] = Future()
-        hand_over(partial(_do, answer, partial(fn, *args, **options)))
-        found = (await asyncio.wrap_future(answer)).get()
-        return await found if isawaitable(found) else found
-
-    # What a call is told by is the same in both faces.
-    ask.__name__ = getattr(fn, "__name__", type(fn).__name__)
-    return ask
-
-
 class Face(Generic[Inner]):
     """The synchronous face of something asynchronous: see `faces.py`."""
 
@@ -212,29 +161,6 @@ class Block(Face[Opened]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._portal.leave(self._inner, kind, error, traceback)
-
-
-class _Answer:
-    """What a function returned or raised, to be got on the loop; a future would alter some of what can be raised."""
-
-    def __init__(self, value: Any = None, error: Exception | None = None) -> None:
-        self._value, self._error = value, error
-
-    def get(self) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
-def _do(answer: Future[_Answer], work: Callable[[], Any]) -> None:
-    """Answer with what `work` returns or raises; what is no `Exception` ends the calling thread's wait instead."""
-    if not answer.set_running_or_notify_cancel():
-        return
-    try:
-        found = _Answer(work())
-    except Exception as error:
-        found = _Answer(error=error)
-    answer.set_result(found)
 
 
 async def _entered(block: AbstractAsyncContextManager[Any, bool | None]) -> None:

@@ -259,6 +259,22 @@ def test_more_handlers_than_processors_run_at_once(state: SyncAgentState) -> Non
     assert (counts[TaskStatus.FINISHED], counts[TaskStatus.DEAD]) == (19, 1)
 
 
+def test_ctrl_c_gives_a_workers_tasks_back(state: SyncAgentState, interrupt: Callable[[], None]) -> None:
+    """Once the program goes on they are due for another worker, and the attempt does not count."""
+    queue, over = f"q-{uuid4()}", threading.Event()
+
+    def handle(_: SyncClaimedTask) -> None:
+        interrupt()
+        over.wait(60)
+
+    task = state.tasks.enqueue(queue, 1)
+    with pytest.raises(KeyboardInterrupt):
+        state.tasks.worker(queue).run(handle)
+    kept = state.tasks.get(task.id)
+    over.set()
+    assert (kept.status, kept.attempts) == (TaskStatus.QUEUED, 0)
+
+
 def test_receipts_of_a_stores_writes_are_gathered(conversation: SyncConversation) -> None:
     """As with the asynchronous client."""
     with outlive.receipts() as made:

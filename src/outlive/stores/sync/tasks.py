@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
-from outlive.client.transaction import Transaction
 from outlive.stores.claimed_task import ClaimedTask
+from outlive.stores.task_records import NewTask, Task
 from outlive.stores.tasks import MAX_CLAIM, Tasks
 from outlive.stores.worker import Worker
 from outlive.sync import Face, Limit, Portal, Seen, SyncTransaction, iterated, lent, like, on_loop, through
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _within(
-    method: Callable[Concatenate[Any, Transaction, P], Awaitable[T]],
-) -> Callable[Concatenate[Any, SyncTransaction, P], T]:
-    """The twin of a method whose first parameter is a transaction of the caller's."""
-    twin = through(method)
-
-    def call(self: Any, tx: SyncTransaction, /, *args: P.args, **options: P.kwargs) -> T:
-        return twin(self, tx.asynchronous, *args, **options)
-
-    return like(method)(call)
 
 
 class SyncClaimedTask(Face[ClaimedTask]):
@@ -47,9 +32,12 @@ class SyncClaimedTask(Face[ClaimedTask]):
     save_progress = through(ClaimedTask.save_progress)
     heartbeat = through(ClaimedTask.heartbeat)
     finish = through(ClaimedTask.finish)
-    finish_in = _within(ClaimedTask.finish_in)
     fail = through(ClaimedTask.fail)
     release = through(ClaimedTask.release)
+
+    @like(ClaimedTask.finish_in)
+    def finish_in(self, tx: SyncTransaction, result: Any = None) -> None:  # noqa: D102 - what the asynchronous one says
+        self._portal.call(self._inner.finish_in(tx.asynchronous, result))
 
 
 SyncHandler = Callable[[SyncClaimedTask], Any]
@@ -94,7 +82,6 @@ class SyncTasks(Face[Tasks]):
 
     enqueue = through(Tasks.enqueue)
     enqueue_all = through(Tasks.enqueue_all)
-    enqueue_in = _within(Tasks.enqueue_in)
     claim = through(Tasks.claim, _each)
     worker = on_loop(Tasks.worker, SyncWorker)
     next_due_s = through(Tasks.next_due_s)
@@ -107,6 +94,12 @@ class SyncTasks(Face[Tasks]):
     cancel = through(Tasks.cancel)
     requeue = through(Tasks.requeue)
     expire = through(Tasks.expire)
+
+    @like(Tasks.enqueue_in)
+    def enqueue_in(  # noqa: D102 - what the asynchronous one says
+        self, tx: SyncTransaction, tasks: Sequence[NewTask], *, conversation: str | None = None
+    ) -> tuple[Task, ...]:
+        return self._portal.call(self._inner.enqueue_in(tx.asynchronous, tasks, conversation=conversation))
 
     @like(Tasks.renew)
     def renew(  # noqa: D102 - what the asynchronous one says
