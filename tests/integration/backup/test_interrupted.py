@@ -82,8 +82,11 @@ class Ready:
         """Begin a restore that stands still at a phase."""
         self.told.unlink(missing_ok=True)
         places = [str(into or self.into), str(self.told), str(self.room / "material")]
+        self.temporary.mkdir(exist_ok=True)
+        self.temporary.chmod(0o777)
         return subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *places, stop_at, self.url, str(self._programs(stop_at))],
+            env={**os.environ, "TMPDIR": str(self.temporary)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -116,6 +119,11 @@ class Ready:
     def into(self) -> Path:
         """Where to."""
         return self.room / "data"
+
+    @property
+    def temporary(self) -> Path:
+        """What is temporary for all of them."""
+        return self.room / "tmp"
 
     @property
     def told(self) -> Path:
@@ -183,6 +191,27 @@ async def test_a_restore_that_was_killed_while_it_handed_over_is_begun_anew(read
     assert done.returncode == 0, errors
     assert "/" in printed
     assert not (ready.into / HOME).exists()
+
+
+async def test_what_a_killed_restore_left_goes_with_the_next_one(ready: Ready) -> None:
+    """From the directory for temporary files, too; what a restore that goes on has there stays."""
+    living = ready.start("recovering", into=ready.room / "living")
+    await asyncio.to_thread(eventually, ready.told.exists, within_s=LIMIT_S)
+    [kept] = ready.temporary.iterdir()
+    try:
+        killed = ready.start("recovering", into=ready.room / "killed")
+        await asyncio.to_thread(eventually, ready.told.exists, within_s=LIMIT_S)
+        killed.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(killed.communicate, timeout=LIMIT_S)
+        assert len(list(ready.temporary.iterdir())) == 2
+        done = ready.start(into=ready.room / "done")
+        _, errors = await asyncio.to_thread(done.communicate, timeout=LIMIT_S)
+        assert done.returncode == 0, errors
+        assert list(ready.temporary.iterdir()) == [kept]
+        assert (kept / "postgresql.conf").exists()
+    finally:
+        ready.told.touch()
+        await asyncio.to_thread(ready.kill, living)
 
 
 async def test_an_interrupted_restore_leaves_nothing(ready: Ready) -> None:

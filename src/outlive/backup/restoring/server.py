@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from outlive import system
 from outlive.backup.plan import recovery_settings
 from outlive.backup.plan.failures import read_log
 from outlive.backup.plan.recovery_settings import Settings
+from outlive.backup.restoring.sockets import socket_directory
 from outlive.backup.restoring.workspace import Workspace
 from outlive.errors import BackupError
 from outlive.postgres import postmaster
@@ -156,15 +155,13 @@ class PrivateServer:
 @asynccontextmanager
 async def private_server(workspace: Workspace, programs: Path, major: int) -> AsyncIterator[PrivateServer]:
     """A server that is not started yet; whatever runs of it at the block's end is stopped."""
-    # Short, as a socket's path may have no more than 107 bytes.
-    sockets = Path(tempfile.mkdtemp(prefix="outlive-"))
-    own(workspace.identity, [sockets])
-    server = PrivateServer(workspace, programs, major, sockets)
-    try:
-        yield server
-    finally:
-        await asyncio.shield(server.stop())
-        shutil.rmtree(sockets, ignore_errors=True)
+    with socket_directory() as sockets:
+        own(workspace.identity, [sockets])
+        server = PrivateServer(workspace, programs, major, sockets)
+        try:
+            yield server
+        finally:
+            await asyncio.shield(server.stop())
 
 
 async def _ended(process: subprocess.Popen[bytes], limit_s: float) -> None:
