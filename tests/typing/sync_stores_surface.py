@@ -30,6 +30,11 @@ def _search(city: str) -> dict[str, str]:
     return {"city": city}
 
 
+def _insert(tx: SyncTransaction) -> int:
+    tx.execute("insert into numbers values (1)")
+    return 1
+
+
 def conversations(state: SyncAgentState) -> None:
     """A conversation, with the types of what its calls give."""
     with state.conversations.open("c", worker="w", lease_s=5, metadata={"subject": "ada"}) as conversation:
@@ -58,6 +63,7 @@ def others(state: SyncAgentState, tx: SyncTransaction) -> None:
     assert_type(state.preferences.get("ada", "seat"), Any)
     assert_type(state.preferences.all("ada"), dict[str, Preference])
     assert_type(state.llm_cache.get_or_compute("m", "p", {}, lambda: "answer"), Answer)
+    assert_type(state.db.run(_insert, key="k"), int)
     with state.events.buffer() as events:
         assert_type(events.record("seen", {"by": "ada"}), bool)
         assert_type(events.counts, BufferCounts)
@@ -77,6 +83,13 @@ def mistakes(state: SyncAgentState) -> None:
     state.conversations.list(status="opne")  # type: ignore[arg-type]
     state.llm_cache.get_or_compute("m", "p", {})  # type: ignore[call-arg]
     state.tasks.worker("q").name = "x"  # type: ignore[assignment]
+
+
+def client_mistakes(db: outlive.sync.SyncCluster) -> None:
+    """Nor of the client below."""
+    outlive.sync.connect(degraded="maybe")  # type: ignore[arg-type]
+    db.transaction(isolation="snapshot")  # type: ignore[arg-type]
+    db.run(_insert, durability="critcal")  # type: ignore[arg-type]
 
 
 def found() -> int:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, Self, TypeVar
+from uuid import UUID
 
 from outlive.client import cluster as asynchronous
 from outlive.client.cluster import Cluster
+from outlive.client.options import DEFAULT_TIMEOUT_S, DurabilityName
+from outlive.client.plan.begin import Isolation
 from outlive.client.running import inside
 from outlive.client.session import Session
 from outlive.client.transaction import Transaction
+from outlive.model.durability import Durability, Receipt
 from outlive.model.topology import Address
 from outlive.sync.caller import Caller
-from outlive.sync.faces import Seen, on_loop, through
+from outlive.sync.faces import Seen, on_loop, taking, through
 from outlive.sync.portal import Face, Portal
 from outlive.sync.transactions import SyncTransaction, SyncTransactions, SyncWriter
 
@@ -46,11 +50,31 @@ class SyncCluster(Face[Cluster]):
     can_listen = Seen(Cluster, lambda cluster: cluster.can_listen)
     _start, _close = through(Cluster.start), through(Cluster.close)
 
-    def run(self, fn: Callable[Concatenate[SyncTransaction, ...], T], *args: object, **options: Any) -> T:
-        """See `outlive.Cluster.run`; `fn(tx, *args)` runs in the calling thread."""
+    def run(
+        self,
+        fn: Callable[Concatenate[SyncTransaction, ...], T],
+        *args: object,
+        key: UUID | str | None = None,
+        durability: Durability | DurabilityName = Durability.CRITICAL,
+        isolation: Isolation | None = None,
+        idempotent: bool = False,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        on_receipt: Callable[[Receipt], object] | None = None,
+    ) -> T:
+        """See `outlive.Cluster.run`; `fn(tx, *args)` runs in the calling thread, `on_receipt` on the client's own."""
         caller = Caller(self._portal)
         lent: Callable[Concatenate[Transaction, ...], Awaitable[T]] = caller.lend(fn, self._in_transaction)
-        return caller.call(self._inner.run(lent, *args, **options))
+        work = self._inner.run(
+            lent,
+            *args,
+            key=key,
+            durability=durability,
+            isolation=isolation,
+            idempotent=idempotent,
+            timeout=timeout,
+            on_receipt=on_receipt,
+        )
+        return caller.call(work)
 
     def _in_transaction(self, fn: Callable[..., T], *args: Any, **options: Any) -> T:
         (tx,) = (each for each in args if isinstance(each, Transaction))
@@ -94,11 +118,12 @@ class SyncCluster(Face[Cluster]):
         self.close()
 
 
-def connect(dsn: str | None = None, **options: Any) -> SyncCluster:
+@taking(asynchronous.connect)
+def connect(*args: Any, **options: Any) -> SyncCluster:
     """A synchronous client of the cluster that `dsn` names, to be entered with `with`. See `outlive.connect`.
 
     Raises:
         ConfigurationError: the DSN or an option is wrong.
     """
-    inner = asynchronous.connect(dsn, **options)  # before a thread is started for it
+    inner = asynchronous.connect(*args, **options)  # before a thread is started for it
     return SyncCluster(Portal(), inner)

@@ -124,6 +124,17 @@ def like(method: Callable[..., Any], returned: str | None = None) -> Callable[[F
     return said
 
 
+def taking(twin: Callable[P, Any]) -> Callable[[Callable[..., T]], Callable[P, T]]:
+    """Let a function that hands its arguments on be typed by what it hands them to; it says of itself what it says."""
+
+    def typed(function: Callable[..., T]) -> Callable[P, T]:
+        signature = inspect.signature(twin).replace(return_annotation=function.__annotations__["return"])
+        function.__signature__ = signature  # type: ignore[attr-defined]
+        return function
+
+    return typed
+
+
 class Seen(Generic[T]):
     """An attribute of what is below a face, read in the calling thread."""
 

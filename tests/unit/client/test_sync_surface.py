@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import outlive.sync
 from outlive import Cluster, Transaction
 from outlive.client.coalesce import Writer
 from outlive.sync import SyncCluster, SyncTransaction, SyncWriter
@@ -29,10 +34,24 @@ def public(of: type) -> set[str]:
     return {name for name in dir(of) if not name.startswith("_")}
 
 
+def taken(of: Callable[..., Any]) -> list[tuple[str, Any]]:
+    """The parameters of a call and their defaults."""
+    return [(each.name, each.default) for each in inspect.signature(of).parameters.values()]
+
+
 def test_every_call_of_the_client_is_there_without_asyncio() -> None:
     """What is added to one face is added to the other."""
     assert public(Cluster) - public(SyncCluster) == ASYNCHRONOUS_ONLY
     assert public(Writer) == public(SyncWriter) - {"asynchronous"}
+
+
+def test_every_call_of_the_client_takes_the_same() -> None:
+    """Each parameter with its default, those of `connect` too."""
+    names = [name for name in public(Cluster) - ASYNCHRONOUS_ONLY if inspect.isfunction(getattr(Cluster, name))]
+    assert {name: taken(getattr(SyncCluster, name)) for name in names} == {
+        name: taken(getattr(Cluster, name)) for name in names
+    }
+    assert taken(outlive.sync.connect) == taken(outlive.connect)
 
 
 def test_every_call_of_a_transaction_is_there_without_asyncio() -> None:
