@@ -25,6 +25,8 @@ START_LIMIT_S = 90.0
 STOP_LIMIT_S = 10.0
 CREDENTIALS = Credentials("outlive-test", "not-so-secret")
 _POLL_S = 0.05
+_TRIED = "tried"
+"""A bucket of its own for what is put to see that it stores."""
 _PORT_NAMES = ("master", "volume", "filer", "s3")
 _LISTENING = (*_PORT_NAMES, *(f"{name}.grpc" for name in _PORT_NAMES))
 
@@ -96,7 +98,7 @@ class SeaweedFS:
         }
 
     def start(self) -> None:
-        """Start it, on the ports it had before if there were any, and wait until it answers.
+        """Start it, on the ports it had before if there were any, and wait until it stores and gives back.
 
         Raises:
             ConfigurationError: the program is not there.
@@ -109,8 +111,11 @@ class SeaweedFS:
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
                 start_new_session=True, env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.directory)},
             )  # fmt: skip
-        self._wait_until_it_answers()
+        until = time.monotonic() + START_LIMIT_S
+        self._wait_for(self._answers, until)
         self.make_bucket()
+        self.make_bucket(_TRIED)
+        self._wait_for(self._stores, until)
 
     def make_bucket(self, name: str = "outlive", *, locking: bool = False) -> None:
         """Make a bucket, with Object Lock if asked; one that is there is fine."""
@@ -169,20 +174,30 @@ class SeaweedFS:
             "-master.telemetry=false", "-master.volumeSizeLimitMB=1024", "-volume.max=0", "-volume.preStopSeconds=0",
         ]  # fmt: skip
 
-    def _wait_until_it_answers(self) -> None:
-        until = time.monotonic() + START_LIMIT_S
+    def _wait_for(self, ready: Callable[[], bool], until: float) -> None:
         while time.monotonic() < until:
             assert self._process is not None
             if self._process.poll() is not None:
                 break
-            try:
-                httpx.get(self.endpoint, timeout=1.0)
-            except httpx.HTTPError:
-                time.sleep(_POLL_S)
-            else:
+            if ready():
                 return
+            time.sleep(_POLL_S)
         self.kill()
         raise ControlPlaneError(f"seaweedfs does not answer; {self.directory}/weed.log tells why")
+
+    def _answers(self) -> bool:
+        try:
+            httpx.get(self.endpoint, timeout=1.0)
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def _stores(self) -> bool:
+        """Whether its part that holds the data has come: the one that speaks S3 answers before, and refuses them."""
+        try:
+            return self._put(f"{_TRIED}/object", {}, b"x", {}) == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
 
 
 def _program() -> Path:
