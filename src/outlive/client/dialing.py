@@ -27,6 +27,11 @@ async def dialed(connecting: Coroutine[Any, Any, Any]) -> Any:
                 return stop.value
             stop.value.terminate()
             raise asyncio.CancelledError from None
+        except Exception as error:
+            if not cancelled:
+                raise
+            # It failed in the turns for which the cancellation waited, and whoever cancelled waits for the task's end.
+            raise asyncio.CancelledError from error
         if waited_for is None:
             cancelled |= await _turns(1)
         elif cancelled or await _was_cancelled(waited_for):

@@ -108,7 +108,7 @@ class Monitor:
                 group.create_task(self._watch_node(probe), name=f"outlive probe {probe.address}")
 
     async def _watch_node(self, probe: Watch) -> None:
-        while True:
+        while not self.stopped:  # a source of the caller's own may take the cancellation for a failure
             wake = self._wake[probe.address]
             wake.clear()
             self._take(await probe.observe())

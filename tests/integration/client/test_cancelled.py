@@ -51,6 +51,28 @@ async def test_a_cancelled_connect_leaves_no_exception_behind(port: int, sslmode
     assert complaints == []
 
 
+async def test_a_connect_that_fails_while_it_is_cancelled_is_cancelled() -> None:
+    """Whoever ends the watch of a node that is down waits for its task: one that hears of the failure alone goes on."""
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    _complaints()
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        dsn = parse(f"postgresql://app:x@127.0.0.1:{server.sockets[0].getsockname()[1]}/agents?sslmode=disable")
+        ends = []
+        for turns in range(40):
+            connecting = asyncio.create_task(dialer_for(dsn).dial(dsn.hosts[0], 5))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            taken = connecting.cancel()
+            await asyncio.wait([connecting])
+            ends.append((taken, connecting.cancelled() or not connecting.exception()))
+    assert [turns for turns, (taken, cancelled) in enumerate(ends) if taken and not cancelled] == []
+    assert {taken for taken, _ in ends} == {True, False}
+
+
 async def test_a_watch_that_ends_while_it_asks_leaves_no_exception_behind(servers: Servers) -> None:
     """The driver would send a CancelRequest over a connection of its own, and leave that in the middle."""
     complaints = _complaints()
