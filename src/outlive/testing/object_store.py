@@ -25,7 +25,7 @@ START_LIMIT_S = 90.0
 STOP_LIMIT_S = 10.0
 CREDENTIALS = Credentials("outlive-test", "not-so-secret")
 _POLL_S = 0.05
-_TRIED = "tried"
+_TRIED = "outlive-tried-at-start"
 """A bucket of its own for what is put to see that it stores."""
 _PORT_NAMES = ("master", "volume", "filer", "s3")
 _LISTENING = (*_PORT_NAMES, *(f"{name}.grpc" for name in _PORT_NAMES))

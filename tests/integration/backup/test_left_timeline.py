@@ -50,7 +50,7 @@ async def test_a_standby_is_fed_what_the_new_primary_wrote(three: Archiving) -> 
     three.start("n2")
     await until(lambda: any(same_place(name, after_it) for name in brought(three)), LIMIT_S)
     assert [name for name in brought(three) if same_place(name, after_it)] == [after_it]
-    assert await has(servers, "n2", ["before"])
+    await until(lambda: has(servers, "n2", ["before"]), LIMIT_S)
     await servers.follow_live("n2", "n3")
     await until(lambda: has(servers, "n2", ["before", "new"]), LIMIT_S)
 
