@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import asyncpg
@@ -49,10 +48,10 @@ async def test_a_standby_whose_wal_was_removed(pair: Archiving) -> None:
     for name in names:
         await pair.wait_for(name)
     await servers.sql("n1", terminate, "select 1")
-    await until(lambda: removed(servers, names[0]), LIMIT_S)
+    await until(lambda: removed(servers, names), LIMIT_S)
     servers.thaw("n2")
     await until(lambda: caught_up(servers), LIMIT_S)
-    assert "has already been removed" in await asyncio.to_thread((servers.root / "n2.log").read_text)
+    # Whether the standby asked its primary in between is chance: its archiver may have been quicker.
     assert "segment-brought-back" in pair.log("n2")
     await until(lambda: streams(servers), LIMIT_S)
     await servers.configure("n1", wal_keep_size="256")
@@ -63,10 +62,10 @@ async def streams(servers: Servers) -> bool:
     return await servers.sql("n1", "select count(*) from pg_stat_replication where state = 'streaming'") == 1
 
 
-async def removed(servers: Servers, name: str) -> bool:
-    """Whether the primary has removed that segment, which a checkpoint does."""
+async def removed(servers: Servers, names: list[str]) -> bool:
+    """Whether the primary has removed those segments, which a checkpoint does with those that it heard are archived."""
     await servers.sql("n1", "checkpoint", "select 1")
-    return not (servers.root / "n1" / "pg_wal" / name).exists()
+    return not any((servers.root / "n1" / "pg_wal" / name).exists() for name in names)
 
 
 async def caught_up(servers: Servers) -> bool:
