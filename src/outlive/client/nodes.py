@@ -81,23 +81,29 @@ class Nodes:
     async def start(self) -> None:
         """Learn every node's state once, and go on as soon as one has answered.
 
+        A node that was too busy to answer at first may refuse later, as the others did.
+
         Raises:
             ConfigurationError: a node belongs to another cluster, or every node refused the login.
             UnavailableError: no node answered in time.
         """
         deadline = Deadline.after(self.limits.start_timeout_s, monotonic())
         await self.monitor.start(deadline)
+        await self.monitor.wait(lambda view: bool(view.observed or view.foreign) or self._is_refused(), deadline)
         view = self.monitor.view
         if view.foreign:
             strangers = [f"{known.address}: {known.reason}" for known in view.silent if known.address in view.foreign]
             raise ConfigurationError(
                 "; ".join(strangers), hint=OTHERS_SESSION_HINT if self.limits.token else STRANGER_HINT
             )
-        if all(probe.refusal is not None for probe in self._probes):
+        if self._is_refused():
             raise ConfigurationError(f"{self._probes[0].address}: {self._probes[0].refusal}", hint=LOGIN_HINT)
-        if not await self.monitor.wait(lambda view: bool(view.observed), deadline):
-            silent = [f"{known.address}: {known.reason}" for known in self.monitor.view.silent]
+        if not view.observed:
+            silent = [f"{known.address}: {known.reason}" for known in view.silent]
             raise UnavailableError(f"no node answered: {'; '.join(silent)}")
+
+    def _is_refused(self) -> bool:
+        return all(probe.refusal is not None for probe in self._probes)
 
     async def close(self) -> None:
         """Let calls under way finish for a moment, then drop everything; may be called twice."""
