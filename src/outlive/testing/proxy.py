@@ -27,6 +27,8 @@ Towards = Literal["server", "client"]
 
 CHUNK_BYTES = 65536
 CLOSE_S = 2.0
+ACCEPT_TURNS = 5
+"""Turns of the event loop; a connection takes three from being accepted to its task."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class FaultProxy:
         """Stop listening and cut every connection; may be called twice."""
         server, self._server = self._server, None
         if server is not None:
+            await _deaf(server)
             server.close()
         self.heal()
         self.cut()
@@ -152,12 +155,16 @@ class FaultProxy:
         self._drops.clear()
         self._delay_s = 0.0
         for link in self._links.values():
-            link.remaining.clear()
+            link.heal()
         self.thaw()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        if self._server is None:
+            # It was closed between the connection and this, its task.
+            writer.transport.abort()
+            return
         self._links[task] = link = _Link(self, reader, writer, dict(self._drops))
         try:
             await link.carry(*self._target)
@@ -207,6 +214,11 @@ class _Link:
         for writer in self._writers.values():
             writer.transport.abort()
 
+    def heal(self) -> None:
+        """End the faults that it was told of and that have not come yet."""
+        self.remaining.clear()
+        self._answer_bytes = None
+
     async def carry(self, host: str, port: int) -> None:
         """Carry bytes both ways until either side ends, or a fault does."""
         await self._proxy.hold()
@@ -243,27 +255,35 @@ class _Link:
             for piece in self._exchange.answers(data):
                 answering |= piece.commit
                 if answering and self._answer_bytes is not None:
-                    await self._answer_in_part(piece.data)
+                    await self._answer_in_part(piece.data, self._answer_bytes)
                 else:
                     answering = False
                     await self._send("client", piece.data)
 
-    async def _answer_in_part(self, data: bytes) -> None:
-        assert self._answer_bytes is not None
-        await self._send("client", data[: self._answer_bytes])
-        if self._answer_bytes <= len(data):
+    async def _answer_in_part(self, data: bytes, allowed: int) -> None:
+        self._answer_bytes = allowed - len(data)
+        await self._send("client", data[:allowed])
+        if allowed <= len(data):
             raise ConnectionAbortedError
-        self._answer_bytes -= len(data)
 
     async def _send(self, towards: Towards, data: bytes) -> None:
         writer = self._writers[towards]
         allowed = self.remaining.get(towards, len(data) + 1)
+        if towards in self.remaining:
+            # Before anything is waited for: meanwhile it may be told of another fault, or of the end of all.
+            self.remaining[towards] = allowed - len(data)
         writer.write(data[:allowed])
         await writer.drain()
-        if towards in self.remaining:
-            self.remaining[towards] = allowed - len(data)
         if allowed <= len(data):
             raise ConnectionAbortedError
+
+
+async def _deaf(server: asyncio.Server) -> None:
+    """Accept no more, and let what was accepted come to its task: closed in between, a server drops it unclosed."""
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    for _ in range(ACCEPT_TURNS):
+        await asyncio.sleep(0)
 
 
 async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

@@ -1,6 +1,8 @@
 """The public fault proxy, between the driver and a real server."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from time import monotonic
 
@@ -9,7 +11,7 @@ import pytest
 
 import outlive
 from integration.client.servers import PASSWORD, Servers
-from integration.client.waiting import until
+from integration.client.waiting import LIMIT_S, until
 from outlive.errors import ConfigurationError
 from outlive.testing import FaultProxy
 from outlive.testing.proxy import Towards
@@ -127,6 +129,31 @@ async def test_a_fault_that_makes_no_sense_is_refused(proxy: FaultProxy) -> None
         proxy.delay(-1)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_connection_that_comes_while_it_is_closed_is_cut(servers: Servers, turns: int) -> None:
+    """Whether or not the event loop had come to it: nothing is carried after the close."""
+    proxy = await FaultProxy(servers.ports["n1"]).start()
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        client.setblocking(False)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await proxy.close()
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(LIMIT_S):
+                assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+    assert proxy.connections == 0
+
+
+async def test_a_fault_that_has_not_come_ends_too(proxy: FaultProxy) -> None:
+    """A cut beyond the end of the answer would come at the next one."""
+    connection = await dial(proxy)
+    proxy.cut_commit("after", at_byte=1000, times=1)
+    await connection.execute("begin; commit")
+    proxy.heal()
+    assert len(await connection.fetch("select generate_series(1, 1000)")) == 1000
+    await connection.close()
+
+
 async def test_nothing_is_left_after_close(servers: Servers) -> None:
     """Connections end with the proxy, frozen ones too."""
     proxy = await FaultProxy(servers.ports["n1"]).start()
@@ -134,6 +161,6 @@ async def test_nothing_is_left_after_close(servers: Servers) -> None:
     proxy.freeze()
     await proxy.close()
     await until(connection.is_closed)
-    assert proxy.connections == 0
+    await until(lambda: proxy.connections == 0)
     with pytest.raises(ConfigurationError, match="does not run"):
         assert proxy.port
