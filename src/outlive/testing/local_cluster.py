@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -15,8 +16,15 @@ from outlive.cluster.making import Wish
 from outlive.cluster.plan.health import ClusterFacts
 from outlive.cluster.state import read_state, supervisor_pid
 from outlive.errors import ConfigurationError, NoPrimaryError
+from outlive.model.deadline import Deadline
+from outlive.system import monotonic
 
 SWITCHOVER_LIMIT_S = 60.0
+PRIMARY_LIMIT_S = 10.0
+"""How long a primary is asked for again: on a busy machine one answer may come too late."""
+PRIMARY_POLL_S = 0.1
+FREEZE_ROUNDS = 10
+"""How often processes are looked for that were being forked while the others were stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +94,13 @@ class LocalCluster:
         """The name of the node that is the primary now.
 
         Raises:
-            NoPrimaryError: there is none.
+            NoPrimaryError: none has said so within ten seconds.
         """
-        primary = (await self.facts()).primary
-        if primary is None:
-            raise NoPrimaryError("the cluster has no primary now")
+        deadline = Deadline.after(PRIMARY_LIMIT_S, monotonic())
+        while (primary := (await self.facts()).primary) is None:
+            if deadline.expired(monotonic()):
+                raise NoPrimaryError("the cluster has no primary now")
+            await asyncio.sleep(PRIMARY_POLL_S)
         return primary.name
 
     async def switchover(self, to: str | None = None) -> str:
@@ -143,9 +153,15 @@ class LocalCluster:
 
     def freeze(self, node: str) -> Callable[[], None]:
         """SIGSTOP Patroni and every process of PostgreSQL; returns the call that lets them go on."""
-        found = self.processes(node)
-        stopped = (found.patroni, found.postmaster, *found.others)
-        _signal(signal.SIGSTOP, *stopped)
+        stopped: list[int] = []
+        for _ in range(FREEZE_ROUNDS):
+            found = self.processes(node)
+            pids = (found.patroni, found.postmaster, *found.others)
+            new = [pid for pid in pids if pid is not None and pid not in stopped]
+            if not new:
+                break
+            _signal(signal.SIGSTOP, *new)
+            stopped += new
         return lambda: _signal(signal.SIGCONT, *stopped)
 
     def freeze_etcd(self) -> Callable[[], None]:
