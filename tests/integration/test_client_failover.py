@@ -34,7 +34,7 @@ class Load:
         while not self.stopped:
             key += 1
             try:
-                await self.db.run(_insert, key, idempotent=True, timeout=60)
+                await self.db.run(_insert, key, idempotent=True, timeout=180)
             except outlive.OutliveError as error:
                 self.seen[error.code] = self.seen.get(error.code, 0) + 1
             else:
@@ -55,14 +55,15 @@ async def _insert(tx: outlive.Transaction, key: int) -> None:
 async def load_on(dsn: str) -> AsyncIterator[Load]:
     """Writers at work; at the end nothing acknowledged may be missing, and nothing may have been raised."""
     async with outlive.connect(dsn) as db:
-        await db.execute("drop table if exists client_load", timeout=30)
-        await db.execute("create table client_load (id bigint primary key)")
+        await db.execute("drop table if exists client_load", idempotent=True)
+        made = "create table if not exists client_load (id bigint primary key)"
+        await db.execute(made, idempotent=True)
         load = Load(db)
         async with asyncio.TaskGroup() as group:
             for writer in range(WRITERS):
                 group.create_task(load.write(writer))
             try:
-                await load.more(100, 30)
+                await load.more(100, 120)
                 yield load
             finally:
                 load.stopped = True
@@ -92,8 +93,8 @@ async def test_a_failover_is_ridden_out(
     async with load_on(whole_cluster.dsn) as load:
         old = await load.db.wait_primary()
         await fault(whole_cluster.local, await whole_cluster.local.primary())
-        await until(lambda: _promoted(load.db, old.timeline), 60)
-        await load.more(200, 60)
+        await until(lambda: _promoted(load.db, old.timeline), 180)
+        await load.more(200, 180)
 
 
 async def _promoted(db: outlive.Cluster, timeline: int) -> bool:

@@ -36,8 +36,7 @@ async def test_operations_during_a_failover_are_applied_once(whole_cluster: Runn
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(outlive.connect(whole_cluster.dsn))
         await migrate(db)
-        await db.execute("drop table if exists exactly_once")
-        await db.execute("create table exactly_once (id bigint)")
+        await db.execute("drop table if exists exactly_once; create table exactly_once (id bigint)", idempotent=True)
         known = dsns.resolve(whole_cluster.dsn)
         proxies = [
             await stack.enter_async_context(FaultProxy(host.port, random=Random(host.port))) for host in known.hosts
@@ -52,14 +51,15 @@ async def test_operations_during_a_failover_are_applied_once(whole_cluster: Runn
         async def worker(first: int) -> None:
             for number in range(first, OPERATIONS, TASKS):
                 key = outlive.new_key() if number % 2 else f"operation-{uuid4()}"
-                returned.append(await cut.run(insert, number, key=key))
+                returned.append(await cut.run(insert, number, key=key, timeout=180))
 
-        old = await db.wait_primary()
+        old, node = await db.wait_primary(), await whole_cluster.local.primary()
         async with asyncio.TaskGroup() as group:
             for first in range(TASKS):
                 group.create_task(worker(first))
-            await until(lambda: len(returned) >= OPERATIONS // 4, 60)
-            getattr(whole_cluster.local, fault)(await whole_cluster.local.primary())
+            await until(lambda: len(returned) >= OPERATIONS // 4, 180)
+            # Asked before: while Patroni answers, the others might all be done.
+            getattr(whole_cluster.local, fault)(node)
         rows = await db.fetch("select id from exactly_once", read="strong")
         assert (await db.wait_primary()).timeline > old.timeline
         cuts = sum((proxy.cuts for proxy in proxies), Counter())

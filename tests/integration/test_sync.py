@@ -14,6 +14,8 @@ import pytest
 
 import outlive
 import outlive.sync
+from conditions import eventually
+from integration.client.waiting import in_force
 from integration.conftest import RunningCluster
 from outlive.stores import migrate
 from outlive.sync import SyncCluster, SyncTransaction
@@ -23,8 +25,8 @@ from outlive.sync import SyncCluster, SyncTransaction
 def db(cluster: RunningCluster) -> Iterator[SyncCluster]:
     """A client and an empty table."""
     with outlive.sync.connect(cluster.dsn) as db:
-        db.execute("DROP TABLE IF EXISTS synchronous")
-        db.execute("CREATE TABLE synchronous (number int PRIMARY KEY)")
+        made = "DROP TABLE IF EXISTS synchronous; CREATE TABLE synchronous (number int PRIMARY KEY)"
+        db.execute(made, idempotent=True)
         yield db
 
 
@@ -76,6 +78,7 @@ def test_a_token_carries_a_session_to_another_client(db: SyncCluster, cluster: R
 
 def test_a_transaction_commits_and_gives_a_receipt(db: SyncCluster) -> None:
     """The loop form commits once and says what the commit got."""
+    eventually(lambda: len(in_force(db.asynchronous) or ()) == 2)
     for tx in db.transaction():
         with tx:
             tx.execute("INSERT INTO synchronous VALUES (1)")

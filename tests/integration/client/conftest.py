@@ -11,6 +11,7 @@ from random import Random
 import pytest
 
 import outlive
+from integration.client.quiet import once
 from integration.client.servers import Servers
 from outlive.stores import migrate
 from outlive.testing import FaultProxy
@@ -65,8 +66,8 @@ def stranger() -> Iterator[Servers]:
 async def db(servers: Servers) -> AsyncIterator[outlive.Cluster]:
     """A client of the whole servers, with an empty table `entries`."""
     async with outlive.connect(servers.dsn()) as client:
-        await client.execute("drop table if exists entries")
-        await client.execute("create table entries (id bigint primary key, body text)")
+        made = "drop table if exists entries; create table entries (id bigint primary key, body text)"
+        await client.execute(made, idempotent=True)
         yield client
 
 
@@ -74,8 +75,7 @@ async def db(servers: Servers) -> AsyncIterator[outlive.Cluster]:
 async def keyed(db: outlive.Cluster) -> outlive.Cluster:
     """A client of servers with the schema `outlive`, the table `entries` without a constraint, empty."""
     await migrate(db)
-    await db.execute("drop table entries")
-    await db.execute("create table entries (id bigint, body text)")
+    await db.execute("drop table if exists entries; create table entries (id bigint, body text)", idempotent=True)
     return db
 
 
@@ -91,4 +91,13 @@ async def proxied(servers: Servers, proxy: FaultProxy, keyed: outlive.Cluster) -
     """A client that reaches the primary through the proxy; `entries` is as in `keyed`."""
     assert keyed.topology.nodes
     async with outlive.connect(servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))) as client:
+        yield client
+
+
+@pytest.fixture
+async def counted(servers: Servers, proxy: FaultProxy, keyed: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
+    """As `proxied`, with a watch that does not use the wire: its round trips are those of calls."""
+    assert keyed.topology.nodes
+    dsn = servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))
+    async with outlive.connect(dsn, topology=once(dsn)) as client:
         yield client

@@ -23,7 +23,8 @@ from outlive.testing.ports import KeptPorts
 
 PASSWORD = "p@ss/w:rd"
 BUILTIN_LOCALES_SINCE = 17
-START_LIMIT_S = 30.0
+LIMIT_S = 120
+RUN_LIMIT_S = 300
 STANDBYS = ("n2", "n3")
 NAMES = ("n1", *STANDBYS)
 SETTINGS = """
@@ -87,7 +88,7 @@ class Servers:
     def start_copies(self, template: Path) -> None:
         """Start all three on copies of the data that another one has made."""
         line, options = identity.command(self._identity, ["cp", "-r", *(str(template / name) for name in NAMES)])
-        subprocess.run([*line, str(self.root)], check=True, timeout=60, **options)
+        subprocess.run([*line, str(self.root)], check=True, timeout=RUN_LIMIT_S, **options)
         for name in STANDBYS:
             self.follow(name, "n1")
         with ThreadPoolExecutor(len(NAMES)) as starting:
@@ -97,7 +98,7 @@ class Servers:
     async def followed(self) -> None:
         """Wait until every standby streams from n1: one that takes connections may not have begun to."""
         streaming = "select count(*) = 2 from pg_stat_replication where state = 'streaming'"
-        await until(lambda: self._says("n1", streaming), START_LIMIT_S)
+        await until(lambda: self._says("n1", streaming), LIMIT_S)
 
     def _make(self, name: str) -> None:
         builtin = programs.major_version(self._bin) >= BUILTIN_LOCALES_SINCE
@@ -146,8 +147,9 @@ class Servers:
         eventually(lambda: not self._signal(name, signal.SIGKILL))
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP every process of a server."""
-        self._stopped.update(self._signal(name, signal.SIGSTOP))
+        """SIGSTOP every process of a server, one that was being forked meanwhile too."""
+        while not self._stopped.issuperset(found := self._signal(name, signal.SIGSTOP)):
+            self._stopped.update(found)
 
     def thaw(self, name: str) -> None:
         """Let a frozen server go on."""
@@ -222,14 +224,14 @@ class Servers:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _ctl(self, name: str, *arguments: str) -> None:
-        self._run("pg_ctl", "-D", str(self.root / name), "-t", "30", "-s", *arguments)
+        self._run("pg_ctl", "-D", str(self.root / name), "-t", str(LIMIT_S), "-s", *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
         line, options = identity.command(self._identity, [str(self._bin / program), *arguments])
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
         with (self.root / f"{program}.out").open("a") as output:
             subprocess.run(
-                line, check=True, stdout=output, stderr=output, cwd="/", env=environment, timeout=60, **options
+                line, check=True, stdout=output, stderr=output, cwd="/", env=environment, timeout=RUN_LIMIT_S, **options
             )
 
     def _signal(self, name: str, which: signal.Signals) -> list[int]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from integration.client.servers import Servers
+from integration.client.waiting import LIMIT_S
 from outlive.client.dsn import parse
 from outlive.client.probe import Probe
 from outlive.client.wire import dialer_for
@@ -33,14 +34,33 @@ async def port() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
+@pytest.fixture
+async def complaints() -> AsyncIterator[list[str]]:
+    """What asyncio has to complain of from now on; what others left behind is told before."""
+    gc.collect()
+    await asyncio.sleep(0)
+    complaints: list[str] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    # The server at the other end, which is reset, may be in this process too.
+    loop.set_exception_handler(
+        lambda _loop, context: (
+            None
+            if isinstance(context.get("exception"), ConnectionResetError)
+            else complaints.append(f"{context['message']}: {context.get('exception')!r}")
+        )
+    )
+    yield complaints
+    loop.set_exception_handler(before)
+
+
 @pytest.mark.parametrize("sslmode", ["require", "disable"])
-async def test_a_cancelled_connect_leaves_no_exception_behind(port: int, sslmode: str) -> None:
+async def test_a_cancelled_connect_leaves_no_exception_behind(complaints: list[str], port: int, sslmode: str) -> None:
     """However many turns of the event loop it had, two hundred times: nothing is left for asyncio to complain of."""
-    complaints = _complaints()
     dsn = parse(f"postgresql://app:x@127.0.0.1:{port}/agents?sslmode={sslmode}")
     [address] = dsn.hosts
     for number in range(200):
-        connecting = asyncio.create_task(dialer_for(dsn).dial(address, 5))
+        connecting = asyncio.create_task(dialer_for(dsn).dial(address, LIMIT_S))
         for _ in range(number % 20):
             await asyncio.sleep(0)
         connecting.cancel()
@@ -51,34 +71,38 @@ async def test_a_cancelled_connect_leaves_no_exception_behind(port: int, sslmode
     assert complaints == []
 
 
+@pytest.mark.usefixtures("complaints")
 async def test_a_connect_that_fails_while_it_is_cancelled_is_cancelled() -> None:
     """Whoever ends the watch of a node that is down waits for its task: one that hears of the failure alone goes on."""
 
     async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    _complaints()
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with server:
         dsn = parse(f"postgresql://app:x@127.0.0.1:{server.sockets[0].getsockname()[1]}/agents?sslmode=disable")
-        ends = []
-        for turns in range(40):
-            connecting = asyncio.create_task(dialer_for(dsn).dial(dsn.hosts[0], 5))
+        ends: list[tuple[bool, bool]] = []
+        left = 20
+        while left:  # on a busy machine the end of the connection arrives later: until some came too late to cancel
+            turns = len(ends)
+            connecting = asyncio.create_task(dialer_for(dsn).dial(dsn.hosts[0], LIMIT_S))
             for _ in range(turns):
                 await asyncio.sleep(0)
             taken = connecting.cancel()
             await asyncio.wait([connecting])
             ends.append((taken, connecting.cancelled() or not connecting.exception()))
+            left -= not taken
     assert [turns for turns, (taken, cancelled) in enumerate(ends) if taken and not cancelled] == []
-    assert {taken for taken, _ in ends} == {True, False}
+    assert ends[0][0]
 
 
-async def test_a_watch_that_ends_while_it_asks_leaves_no_exception_behind(servers: Servers) -> None:
+async def test_a_watch_that_ends_while_it_asks_leaves_no_exception_behind(
+    complaints: list[str], servers: Servers
+) -> None:
     """The driver would send a CancelRequest over a connection of its own, and leave that in the middle."""
-    complaints = _complaints()
     dsn = parse(servers.dsn(names=("n1",)).replace("sslmode=disable", "sslmode=prefer"))
     for number in range(60):
-        probe = Probe(dsn.hosts[0], dialer_for(dsn), 5, lambda: 0.0)
+        probe = Probe(dsn.hosts[0], dialer_for(dsn), LIMIT_S, lambda: 0.0)
         await probe.observe()
         asking = asyncio.create_task(probe.observe())
         await asyncio.sleep(0)
@@ -91,17 +115,3 @@ async def test_a_watch_that_ends_while_it_asks_leaves_no_exception_behind(server
     del asking
     gc.collect()
     assert complaints == []
-
-
-def _complaints() -> list[str]:
-    """What asyncio has to complain of from now on."""
-    complaints: list[str] = []
-    # The server at the other end, which is reset, may be in this process too.
-    asyncio.get_running_loop().set_exception_handler(
-        lambda _loop, context: (
-            None
-            if isinstance(context.get("exception"), ConnectionResetError)
-            else complaints.append(f"{context['message']}: {context.get('exception')!r}")
-        )
-    )
-    return complaints

@@ -181,7 +181,7 @@ async def test_cancelling_the_task_before_the_commit_applies_nothing(db: outlive
 async def test_a_regenerable_commit_waits_for_no_standby(db: outlive.Cluster, frozen_standbys: Servers) -> None:
     """The class `regenerable` is acknowledged by the primary's disk alone."""
     assert frozen_standbys.pids("n2")
-    await db.run(insert, 1, durability="regenerable", timeout=2)
+    await db.run(insert, 1, durability="regenerable", timeout=20)
     assert await keys(db) == [1]
 
 

@@ -19,6 +19,7 @@ from outlive.model.topology import Address, NodeFacts, Role
 from outlive.system import monotonic
 
 INSERT = "insert into entries values ($1, $2)"
+TWO: list[str | tuple[str, list[object]]] = [(INSERT, [1, "x"]), (INSERT, [2, "y"])]
 NAMES = "ANY 1 (n2,n3)"
 OTHER_NAMES = "ANY 1 (n2, n3)"
 
@@ -72,20 +73,24 @@ async def _insert(tx: outlive.Transaction, number: int) -> None:
     await tx.execute(INSERT, number, "x")
 
 
-async def _append(db: outlive.Cluster) -> None:
-    async with await db.writer("entries", ["id", "body"], timeout=2) as writer:
-        await writer.append(1, "x", timeout=1)
+async def _append(db: outlive.Cluster, timeout: float) -> None:
+    async with await db.writer("entries", ["id", "body"]) as writer:
+        await writer.append(1, "x", timeout=timeout)
 
 
-Call = Callable[[outlive.Cluster], Awaitable[object]]
+Call = Callable[[outlive.Cluster, float], Awaitable[object]]
 CALL_LIMIT = 10
+PATIENT_S = 60.0
+"""For a call that is to succeed, or to be refused at once."""
+IMPATIENT_S = 1.0
+"""For one that is tried again until its time is over."""
 CUT_SHORT = re.compile("TimeoutError|the deadline came")
 CALLS: dict[str, Call] = {
-    "run": lambda db: db.run(_insert, 1, timeout=1),
-    "run with a key": lambda db: db.run(_insert, 1, key=outlive.new_key(), timeout=1),
-    "batch": lambda db: db.batch([(INSERT, [1, "x"]), (INSERT, [2, "y"])], timeout=1),
-    "batch with a key": lambda db: db.batch([(INSERT, [1, "x"]), (INSERT, [2, "y"])], key=outlive.new_key(), timeout=1),
-    "statement with a key": lambda db: db.batch([(INSERT, [1, "x"])], key=outlive.new_key(), timeout=1),
+    "run": lambda db, timeout: db.run(_insert, 1, timeout=timeout),
+    "run with a key": lambda db, timeout: db.run(_insert, 1, key=outlive.new_key(), timeout=timeout),
+    "batch": lambda db, timeout: db.batch(TWO, timeout=timeout),
+    "batch with a key": lambda db, timeout: db.batch(TWO, key=outlive.new_key(), timeout=timeout),
+    "statement with a key": lambda db, timeout: db.batch([(INSERT, [1, "x"])], key=outlive.new_key(), timeout=timeout),
     "writer": _append,
 }
 
@@ -96,9 +101,11 @@ async def test_a_primary_on_a_timeline_that_is_not_the_newest_is_refused(
 ) -> None:
     """By each kind of write, as often as it is tried; nothing of it is applied."""
     belief.timeline = 9
-    await believing._running().monitor.wait(lambda view: view.highest == 9, Deadline.after(5, monotonic()))
+    assert await believing._running().monitor.wait(
+        lambda view: view.highest == 9, Deadline.after(PATIENT_S, monotonic())
+    )
     with pytest.raises(outlive.TransactionError):
-        await call(believing)
+        await call(believing, IMPATIENT_S)
     assert await keyed.fetchval("select count(*) from entries", read="strong") == 0
 
 
@@ -110,7 +117,7 @@ async def _refusal(db: outlive.Cluster, call: Call) -> outlive.OutliveError:
     """How the call fails; called again where its time was over in the midst of the last attempt."""
     for _ in range(CALL_LIMIT):
         with pytest.raises(_REFUSALS) as raised:
-            await call(db)
+            await call(db, IMPATIENT_S)
         if not CUT_SHORT.search(str(raised.value)):
             break
     return raised.value
@@ -121,7 +128,7 @@ async def test_a_synchronous_setting_that_changed_is_refused(
     believing: outlive.Cluster, keyed: outlive.Cluster, servers: Servers, call: Call
 ) -> None:
     """On a connection that has the fence prepared too: it passed once before."""
-    await call(believing)
+    await call(believing, PATIENT_S)
     before = await keyed.fetchval("select count(*) from entries", read="strong")
     await servers.configure("n1", synchronous_standby_names=OTHER_NAMES)
     try:

@@ -61,7 +61,7 @@ async def settled(servers: list[str], before: Held) -> None:
         return now.tasks <= before.tasks and now.descriptors <= before.descriptors and now.sessions <= before.sessions
 
     try:
-        await until(no_more, 60)
+        await until(no_more, 120)
     except TimeoutError:
         raise AssertionError(f"before {before}, now {await held(servers)}") from None
 
@@ -124,9 +124,9 @@ async def test_real_failovers_leave_nothing(whole_cluster: RunningCluster) -> No
                 whole_cluster.local.kill_postgres(await whole_cluster.local.primary())
             else:
                 await whole_cluster.local.switchover()
-            await until(lambda old=old: changed(db, old.timeline), 60)  # type: ignore[misc]
+            await until(lambda old=old: changed(db, old.timeline), 180)  # type: ignore[misc]
             await using
-            await until(lambda: len(db.topology.nodes) == 3, 60)
+            await until(lambda: len(db.topology.nodes) == 3, 180)
             await use(db)
         assert len(asyncio.all_tasks()) <= before.tasks + 12
     await settled(each, before)

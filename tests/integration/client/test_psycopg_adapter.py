@@ -9,7 +9,7 @@ import pytest
 import outlive
 import outlive.sync
 from integration.client.servers import Servers
-from integration.client.waiting import until
+from integration.client.waiting import LIMIT_S, until, waited
 from outlive.adapters.psycopg import AsyncConnector, Connector, parameters
 from outlive.client.dsn import parse
 
@@ -34,9 +34,10 @@ async def test_a_call_in_flight_fails_at_once_when_its_node_freezes_and_the_next
         waiting = asyncio.create_task(old.execute("select pg_sleep(60)"))
         await until(lambda: _sleeps(doomed))
         doomed.freeze("n1")
-        with pytest.raises(psycopg.OperationalError):
-            async with asyncio.timeout(5):
+        async with waited() as told:
+            with pytest.raises(psycopg.OperationalError):
                 await waiting
+        assert told.seconds < 5
         doomed.promote("n2")
         async with await connector.connect(autocommit=True) as connection:
             assert connection.info.port == doomed.ports["n2"]
@@ -66,7 +67,7 @@ async def test_a_thread_in_flight_is_cut_too(doomed: Servers) -> None:
         await until(lambda: _sleeps(doomed))
         doomed.freeze("n1")
         doomed.promote("n2")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_S):
             assert await working == doomed.ports["n2"]
 
 

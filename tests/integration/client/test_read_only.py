@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 import outlive
 from integration.client.servers import Servers
-from integration.client.test_fence import CALLS, Call
+from integration.client.test_fence import CALLS, PATIENT_S, Call
 from outlive.telemetry.events import AttemptStarted, Event
 
 ROLE = "may_only_read"
 SETTING = "default_transaction_read_only"
-EXECUTES: dict[str, Call] = {"execute": lambda db: db.execute("insert into entries values (1, 'x')", timeout=1)}
+EXECUTES: dict[str, Call] = {
+    "execute": lambda db, timeout: db.execute("insert into entries values (1, 'x')", timeout=timeout)
+}
 
 
 @pytest.fixture
 async def restricted(servers: Servers, keyed: outlive.Cluster) -> AsyncIterator[str]:
     """The DSN of a superuser whose transactions are read only, unless they say otherwise."""
+    await keyed.execute(f"drop role if exists {ROLE}")
     await keyed.execute(f"create role {ROLE} superuser login password 'p@ss/w:rd'")
     await keyed.execute(f"alter role {ROLE} set {SETTING} = on")
     yield servers.dsn(ROLE)
@@ -27,20 +30,18 @@ async def restricted(servers: Servers, keyed: outlive.Cluster) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("call", [*CALLS.values(), *EXECUTES.values()], ids=[*CALLS, *EXECUTES])
-async def test_the_setting_is_named_at_the_first_attempt(
-    restricted: str, keyed: outlive.Cluster, call: Callable[[outlive.Cluster], Awaitable[object]]
-) -> None:
+async def test_the_setting_is_named_at_the_first_attempt(restricted: str, keyed: outlive.Cluster, call: Call) -> None:
     """By each kind of write; nothing is applied, and once the setting is gone the same client writes."""
     told: list[Event] = []
     async with outlive.connect(restricted, telemetry=told.append) as db:
         with pytest.raises(outlive.ConfigurationError, match=f"{SETTING} is on") as refused:
-            await call(db)
+            await call(db, PATIENT_S)
         assert refused.value.outcome is outlive.Outcome.NOT_APPLIED
         assert "RESET" in refused.value.hint
         assert {event.attempt for event in told if isinstance(event, AttemptStarted)} == {1}
         assert await keyed.fetchval("select count(*) from entries", read="strong") == 0
         await keyed.execute(f"alter role {ROLE} reset {SETTING}")
-        await call(db)
+        await call(db, PATIENT_S)
     assert await keyed.fetchval("select count(*) from entries", read="strong") > 0
 
 

@@ -10,6 +10,7 @@ import outlive
 from integration.client.servers import Servers
 
 ONE = "select pg_backend_pid()"
+LOCKS = "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()"
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def lone(servers: Servers) -> AsyncIterator[outlive.Cluster]:
         ("set session authorization pg_monitor", "select current_user::text", "postgres"),
         ("create temp table scratch (id int)", "select to_regclass('scratch')::text", None),
         ("listen news", "select count(*) from pg_listening_channels()", 0),
-        ("select pg_advisory_lock(7)", "select count(*) from pg_locks where locktype = 'advisory'", 0),
+        ("select pg_advisory_lock(7)", LOCKS, 0),
         ("declare c cursor with hold for select 1", "select count(*) from pg_cursors where name = 'c'", 0),
         ("prepare p as select 1", "select count(*) from pg_prepared_statements where from_sql", 0),
     ],

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 import outlive
+from integration.client.quiet import once
 from integration.client.servers import NAMES, Servers
 from outlive.stores import migrate
 from outlive.testing import FaultProxy
@@ -25,17 +26,16 @@ Call = Callable[[outlive.Cluster], Awaitable[object]]
 
 @pytest.fixture
 async def wire(servers: Servers) -> AsyncIterator[tuple[outlive.Cluster, list[FaultProxy]]]:
-    """A client that reaches every node through a proxy; the table `entries` has no constraint."""
+    """A client that reaches every node through a proxy, but to watch it; the table `entries` has no constraint."""
     async with AsyncExitStack() as stack:
         dsn, proxies = servers.dsn(), []
         for name in NAMES:
             proxy = await stack.enter_async_context(FaultProxy(servers.ports[name]))
             dsn = dsn.replace(str(servers.ports[name]), str(proxy.port))
             proxies.append(proxy)
-        db = await stack.enter_async_context(outlive.connect(dsn))
+        db = await stack.enter_async_context(outlive.connect(dsn, topology=once(dsn)))
         await migrate(db)
-        await db.execute("drop table if exists entries")
-        await db.execute("create table entries (id bigint, body text)")
+        await db.execute("drop table if exists entries; create table entries (id bigint, body text)", idempotent=True)
         yield db, proxies
 
 
@@ -80,7 +80,7 @@ async def test_to_locate_a_receipt_takes_one(wire: tuple[outlive.Cluster, list[F
 
 
 async def _fewest(wire: tuple[outlive.Cluster, list[FaultProxy]], call: Call) -> int:
-    """Of several calls the fewest: the first ones prepare, and the watch over the nodes asks its own questions."""
+    """Of several calls the fewest: the first ones prepare."""
     db, proxies = wire
     found = []
     for _ in range(CALLS):

