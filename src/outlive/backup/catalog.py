@@ -173,6 +173,8 @@ async def _records(store: ObjectStore, folder: str, kind: type[Keep] | type[Poin
     async for facts in store.list(folder):
         try:
             found.append(msgspec.json.decode(await store.get(facts.key), type=kind))
+        except ObjectNotFoundError:  # removed between the listing and now
+            continue
         except msgspec.MsgspecError as error:
             found.append(Damaged(facts.key, f"{store.url}/{facts.key} is not what was written: {error}"))
     return found

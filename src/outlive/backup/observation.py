@@ -33,6 +33,8 @@ from outlive.object_storage.store import ObjectFacts, ObjectStore
 
 WAL = "wal"
 HEADER_BYTES = 20 * 1024
+LOOKS = 3
+"""How often the WAL is listed at most, where it changes under one's eyes."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -55,17 +57,32 @@ async def observe(store: ObjectStore, keyring: Keyring | None) -> tuple[Catalog,
             f"{store.url} holds no backups", hint="--storage names the store; `outlive backup create` takes a backup."
         )
     size = next((each.segment_bytes for each in catalog.backups), DEFAULT_SEGMENT_BYTES)
-    archived = read_listing([(each.key, each.size_bytes) for each in listing], size)
-    histories = await _histories(store, keyring, archived)
+    listing, archived, covered = await _settled(store, listing, size)
     archive = ArchiveFacts(
         segments=archived.segments,
         tails=_tails(archived),
-        histories=histories,
-        covered=await _covered(store, archived),
+        histories=await _histories(store, keyring, archived),
+        covered=covered,
         stored_at=_stored_at(listing, size),
         segment_bytes=size,
     )
     return catalog, _material(store, keyring, catalog, archive, archived)
+
+
+async def _settled(
+    store: ObjectStore, listing: Sequence[ObjectFacts], segment_bytes: int
+) -> tuple[Sequence[ObjectFacts], Archived, tuple[Coverage, ...]]:
+    """What the listing holds, and how late it goes; listed anew where a newest object went before it was read.
+
+    A piece goes once its segment is there: of a cluster that lives, a listing may be out of date at once.
+    """
+    for looks_left in reversed(range(LOOKS)):
+        archived = read_listing([(each.key, each.size_bytes) for each in listing], segment_bytes)
+        covered, gone = await _covered(store, archived)
+        if not gone or not looks_left:
+            break
+        listing = await _listing(store)
+    return listing, archived, covered
 
 
 def _material(
@@ -118,10 +135,6 @@ def major(manifest: BackupManifest) -> int:
     return int(found[0]) if found else 0
 
 
-async def _listing(store: ObjectStore) -> Sequence[ObjectFacts]:
-    return [facts async for facts in store.list(WAL)]
-
-
 async def _histories(
     store: ObjectStore, keyring: Keyring | None, archived: Archived
 ) -> dict[Timeline, tuple[TimelineSwitch, ...]]:
@@ -135,6 +148,10 @@ async def _histories(
 
     timelines = sorted(archived.histories)
     return dict(zip(timelines, await asyncio.gather(*(read(each) for each in timelines)), strict=True))
+
+
+async def _listing(store: ObjectStore) -> Sequence[ObjectFacts]:
+    return [facts async for facts in store.list(WAL)]
 
 
 def _tails(archived: Archived) -> dict[WalSegment, Lsn]:
@@ -155,13 +172,20 @@ def _stored_at(listing: Sequence[ObjectFacts], size: int) -> dict[WalSegment, da
     return found
 
 
-async def _covered(store: ObjectStore, archived: Archived) -> tuple[Coverage, ...]:
-    """For each timeline, the latest words of how late its WAL goes: of its idle primary, and of its newest object."""
-    found: list[Coverage] = []
+async def _covered(store: ObjectStore, archived: Archived) -> tuple[tuple[Coverage, ...], bool]:
+    """For each timeline, the latest words of how late its WAL goes: of its idle primary, and of its newest object.
+
+    And whether one of these objects is not there any more.
+    """
+    found: list[Coverage | None] = []
+    gone = False
     for timeline in archived.timelines:
-        said = (await _marked(store, timeline), await _newest(store, archived, timeline))
-        found += [each for each in said if each is not None]
-    return tuple(found)
+        found.append(await _marked(store, timeline))
+        try:
+            found.append(await _newest(store, archived, timeline))
+        except ObjectNotFoundError:
+            gone = True
+    return tuple(each for each in found if each is not None), gone
 
 
 async def _marked(store: ObjectStore, timeline: Timeline) -> Coverage | None:
@@ -187,6 +211,6 @@ async def _said(store: ObjectStore, key: str, timeline: Timeline, end: Lsn) -> C
     try:
         header = codec.peek(await store.get_range(key, 0, HEADER_BYTES), key)
         at = datetime.fromisoformat(str(header.about["at"]))
-    except (ObjectNotFoundError, ChecksumMismatchError, KeyError, ValueError):
+    except (ChecksumMismatchError, KeyError, ValueError):
         return None
     return Coverage(timeline, end, at) if at.tzinfo is not None else None

@@ -11,7 +11,7 @@ from outlive.backup.codec import Codec
 from outlive.backup.deposit import Deposit
 from outlive.backup.keys import Keyring
 from outlive.backup.observation import observe
-from outlive.backup.plan.archived import Archived, piece_key, segment_key, superseded, tail
+from outlive.backup.plan.archived import Archived, Piece, piece_key, segment_key, superseded, tail
 from outlive.backup.plan.gaps import Continuity, find
 from outlive.backup.plan.lineage import ArchiveFacts, Coverage
 from outlive.backup.plan.loss import newest
@@ -128,26 +128,33 @@ async def read_deeply(
         ConfigurationError: the key that something is encrypted with is not at hand.
     """
     deposit, slots = Deposit(store, Codec(keyring=keyring)), asyncio.Semaphore(READS_AT_A_TIME)
-    todo: list[tuple[str, WalSegment | None]] = [(segment_key(each), each) for each in looked.archived.segments]
-    todo += [(piece_key(each), None) for each in looked.archived.pieces]
+    todo: list[tuple[str, WalSegment | Piece]] = [(segment_key(each), each) for each in looked.archived.segments]
+    todo += [(piece_key(each), each) for each in looked.archived.pieces]
     done = 0
 
-    async def read(key: str, segment: WalSegment | None) -> Damage | None:
+    async def read(key: str, called: WalSegment | Piece) -> Damage | None:
         nonlocal done
         async with slots:
-            found = await _read_one(deposit, key, segment, int(looked.system_identifier))
+            found = await _read_one(deposit, key, called, int(looked.system_identifier))
         done += 1
         report(done, len(todo))
         return found
 
-    found = await asyncio.gather(*(read(key, segment) for key, segment in sorted(todo, key=lambda each: each[0])))
+    found = await asyncio.gather(*(read(key, called) for key, called in sorted(todo, key=lambda each: each[0])))
     return tuple(damage for damage in found if damage is not None)
 
 
-async def _read_one(deposit: Deposit, key: str, segment: WalSegment | None, system: int) -> Damage | None:
+async def _read_one(deposit: Deposit, key: str, called: WalSegment | Piece, system: int) -> Damage | None:
     try:
         raw = await deposit.read(key)
-    except (ChecksumMismatchError, ObjectNotFoundError) as error:
+    except ObjectNotFoundError as error:
+        return None if await _made_way(deposit, called) else Damage(key, str(error))
+    except ChecksumMismatchError as error:
         return Damage(key, str(error))
-    judged = judge(segment, raw, len(raw), system) if segment is not None else None
+    judged = judge(called, raw, len(raw), system) if isinstance(called, WalSegment) else None
     return Damage(key, judged.reason) if isinstance(judged, Foreign) else None
+
+
+async def _made_way(deposit: Deposit, called: WalSegment | Piece) -> bool:
+    """Pieces go once their segment is there: a cluster that lives may have ended it since the listing."""
+    return isinstance(called, Piece) and await deposit.store.head(segment_key(called.segment)) is not None
