@@ -16,10 +16,13 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree as Xml
 
 from outlive import system
+from outlive.errors import ObjectStorageError
 from outlive.object_storage.options import StoreOptions
 from outlive.object_storage.s3 import S3Calls, calls_of, parsed
 
 PROBE_SECONDS = 60
+TRIES = 3
+"""How often it is tried where the answer came only after the lock had ended."""
 PROBE = "lock-probes/probe"
 
 
@@ -87,7 +90,7 @@ async def probe(url: str, options: StoreOptions, lock_s: float = PROBE_SECONDS) 
     It has one name. The next try takes it again while it is locked, and removes it when its lock has ended.
 
     Raises:
-        ObjectStorageError: no answer came.
+        ObjectStorageError: no answer came, or none before the lock had ended.
     """
     parts = urlsplit(url)
     if parts.scheme != "s3":
@@ -96,19 +99,35 @@ async def probe(url: str, options: StoreOptions, lock_s: float = PROBE_SECONDS) 
     if calls is None:
         return Locking.NO_CREDENTIALS
     key = f"{parts.path.strip('/')}/{PROBE}".lstrip("/")
-    version = await _left(calls, key, timedelta(seconds=lock_s / 2)) or await _put(calls, key, lock_s)
-    if version is None:
-        return Locking.REFUSED
-    removed = await calls.ask("DELETE", key, {"versionId": version})
-    still_there = await calls.ask("HEAD", key, {"versionId": version})
-    return Locking.HOLDS if not removed.done and still_there.done else Locking.IGNORED
+    for _ in range(TRIES):
+        locked = await _left(calls, key, timedelta(seconds=lock_s / 2)) or await _put(calls, key, lock_s)
+        if locked is None:
+            return Locking.REFUSED
+        removed = await calls.ask("DELETE", key, {"versionId": locked.version})
+        answered_at = system.now_utc()
+        still_there = await calls.ask("HEAD", key, {"versionId": locked.version})
+        if not removed.done and still_there.done:
+            return Locking.HOLDS
+        if answered_at < locked.until:
+            return Locking.IGNORED
+    raise ObjectStorageError(
+        f"{url} took longer to answer than an object was locked for, {TRIES} times", hint="Try it again later."
+    )
 
 
-async def _put(calls: S3Calls, key: str, lock_s: float) -> str | None:
-    """Write a locked object; its version, None where there are no locks."""
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """The version of an object that is locked, and until when: what is removed later than that proves nothing."""
+
+    version: str
+    until: datetime
+
+
+async def _put(calls: S3Calls, key: str, lock_s: float) -> _Locked | None:
+    """Write a locked object; None where there are no locks."""
     body = b"Outlive tries whether this can be removed while it is locked."
     # Whole seconds: rounded down, the shortest lock would be none.
-    until = system.now_utc() + timedelta(seconds=lock_s + 1)
+    until = (system.now_utc() + timedelta(seconds=lock_s + 1)).replace(microsecond=0)
     headers = {
         "content-md5": base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
         "x-amz-object-lock-mode": "GOVERNANCE",
@@ -117,23 +136,24 @@ async def _put(calls: S3Calls, key: str, lock_s: float) -> str | None:
     put = await calls.ask("PUT", key, body=body, headers=headers)
     version = put.headers.get("x-amz-version-id")
     if put.done and version is not None:
-        return version
+        return _Locked(version, until)
     await calls.ask("DELETE", key)
     return None
 
 
-async def _left(calls: S3Calls, key: str, at_least: timedelta) -> str | None:
+async def _left(calls: S3Calls, key: str, at_least: timedelta) -> _Locked | None:
     """What an earlier try has left, if it stays locked for that long; what is locked no more is removed."""
     listed = await calls.ask("GET", "", {"versions": "", "prefix": key})
     if not listed.done:
         return None
     locked, now = None, system.now_utc()
-    for version in [each.findtext("{*}VersionId") for each in parsed(listed, calls.bucket_url).iterfind("{*}Version")]:
-        until = await _locked_until(calls, key, version or "null")
+    for found in parsed(listed, calls.bucket_url).iterfind("{*}Version"):
+        version = found.findtext("{*}VersionId") or "null"
+        until = await _locked_until(calls, key, version)
         if until is not None and until > now + at_least:
-            locked = version
+            locked = _Locked(version, until)
         elif until is None or until <= now:
-            await calls.ask("DELETE", key, {"versionId": version or "null"})
+            await calls.ask("DELETE", key, {"versionId": version})
     return locked
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from integration.backup.store_proxy import Delay, StoreProxy
 from integration.client.waiting import until
 from outlive import system
 from outlive.backup import keeping, manifest, pruning, repository
@@ -33,6 +34,7 @@ from outlive.object_storage.store import ObjectStore
 from outlive.testing.object_store import SeaweedFS
 
 SEGMENT = 1 << 24
+LOCK_S = 3
 CONTENT = b"what a base backup holds" * 20
 
 
@@ -233,14 +235,24 @@ async def test_trying_a_lock_again_leaves_one_object(s3: SeaweedFS) -> None:
 async def test_what_a_try_has_left_goes_when_its_lock_has_ended(s3: SeaweedFS) -> None:
     """The next try removes it, and puts another one there."""
     s3.make_bucket("short", locking=True)
-    assert await probe(s3.url("short"), s3.options(), lock_s=1) is Locking.HOLDS
+    assert await probe(s3.url("short"), s3.options(), lock_s=LOCK_S) is Locking.HOLDS
     (first,) = await _versions(s3, "short")
 
     async def gone() -> bool:
-        assert await probe(s3.url("short"), s3.options(), lock_s=1) is Locking.HOLDS
+        assert await probe(s3.url("short"), s3.options(), lock_s=LOCK_S) is Locking.HOLDS
         return first not in await _versions(s3, "short")
 
-    await until(gone, 20)
+    await until(gone, 120)
+
+
+async def test_what_is_removed_only_after_its_lock_has_ended_is_tried_again(s3: SeaweedFS, proxy: StoreProxy) -> None:
+    """A slow answer is no proof that the store ignores locks."""
+    s3.make_bucket("slow", locking=True)
+    place, options = s3.url("slow"), replace(s3.options(), endpoint=proxy.endpoint)
+    proxy.do(Delay(LOCK_S + 2), lambda method, _path: method == "DELETE" and proxy.hurt == 0)
+    assert await probe(place, options, lock_s=LOCK_S) is Locking.HOLDS
+    assert proxy.hurt == 1
+    proxy.heal()
 
 
 async def test_the_buckets_own_rule_is_compared_with_the_policys(s3: SeaweedFS) -> None:
