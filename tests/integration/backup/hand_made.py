@@ -149,9 +149,7 @@ class HandMade:
         seen_at = now()
         if switch:
             await servers.sql(name, "select pg_switch_wal()")
-        current = str(await servers.sql(name, "select pg_walfile_name(pg_current_wal_lsn())"))
-        end = Lsn.parse(str(await servers.sql(name, "select pg_current_wal_lsn()::text")))
-        last = WalSegment.parse(current)
+        last = WalSegment.parse(str(await servers.sql(name, "select pg_walfile_name(pg_current_wal_lsn())")))
         for path in sorted((servers.root / name / "pg_wal").iterdir()):
             if is_history(path.name):
                 timeline = Timeline(int(path.name[:8], 16))
@@ -160,7 +158,8 @@ class HandMade:
             elif is_segment(path.name) and self._is_new(segment := WalSegment.parse(path.name), last):
                 self.segments.add(segment)
                 await self.put(file_key(path.name), path.read_bytes())
-        self.covered.append(Coverage(last.timeline, end, seen_at))
+        # What somebody has written since, a checkpoint or a vacuum, is not stored: the last whole segment is the end.
+        self.covered.append(Coverage(last.timeline, last.start, seen_at))
 
     def _is_new(self, segment: WalSegment, last: WalSegment) -> bool:
         return segment.number < last.number and segment.timeline <= last.timeline and segment not in self.segments
@@ -203,7 +202,7 @@ def base_backup(servers: Servers, name: str, incremental: Path | None = None) ->
          "-D", "-", "-F", "tar", "-X", "fetch", "-c", "fast", *arguments],
     )  # fmt: skip
     environment = {**os.environ, "PGPASSWORD": PASSWORD}
-    done = subprocess.run(line, check=True, capture_output=True, cwd="/", env=environment, timeout=60, **options)
+    done = subprocess.run(line, check=True, capture_output=True, cwd="/", env=environment, timeout=300, **options)
     return bytes(done.stdout)
 
 

@@ -14,7 +14,7 @@ from outlive.backup.restoring.recovery import Recovered, recovered
 from outlive.backup.restoring.workspace import Workspace, claim
 from outlive.postgres import identity
 
-TOOLS = Tools(programs=PROGRAMS, major=18, replay_limit_s=60.0, scratch=True)
+TOOLS = Tools(programs=PROGRAMS, major=18, replay_limit_s=300.0, scratch=True)
 
 
 def planned(material: Material, target: Target, backup: str | None = None) -> RecoveryPlan:

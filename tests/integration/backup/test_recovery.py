@@ -26,7 +26,7 @@ class History:
     async def write(self, number: int) -> None:
         """One more row, acknowledged at a known moment and position."""
         await self.servers.sql("n1", f"insert into entries values ({number})", "select 1")
-        self.positions[number] = Lsn.parse(str(await self.servers.sql("n1", "select pg_current_wal_lsn()::text")))
+        self.positions[number] = Lsn.parse(str(await self.servers.sql("n1", "select pg_current_wal_flush_lsn()::text")))
         self.moments[number] = now()
 
 
