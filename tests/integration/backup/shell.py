@@ -15,7 +15,7 @@ from outlive.object_storage.store import ObjectStore
 from outlive.testing.object_store import SeaweedFS
 
 KEY = base64.b64encode(b"the key of these very backups!!!").decode()
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 class Shell:
