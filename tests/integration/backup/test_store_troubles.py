@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from outlive.model.wal import DEFAULT_SEGMENT_BYTES, WalSegment
 from outlive.testing import LocalCluster
 from outlive.testing.object_store import SeaweedFS
 
-LIMIT_S = 90.0
+LIMIT_S = 180.0
 NO_BUCKET = Refuse(404, "NoSuchBucket")
 
 
@@ -57,7 +57,8 @@ async def caught_up(proxied: Archiving, names: list[str]) -> None:
 
 def told(proxied: Archiving) -> list[str]:
     """The events that the archiver has told, in order."""
-    return [json.loads(line)["event"] for line in proxied.log().splitlines() if line.startswith("{")]
+    whole_lines = proxied.log().rpartition("\n")[0].splitlines()
+    return [json.loads(line)["event"] for line in whole_lines if line.startswith("{")]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +79,10 @@ async def test_a_store_that_refuses_for_a_while(
     proxy.do(refusal)
     names = await work(proxied)
     await until(lambda: proxied.state().failing_since is not None and proxied.state().backlog >= 3, LIMIT_S)
-    await until(lambda: proxied.state().stream_error is not None, LIMIT_S)
+    # The last error may be that of a request which took too long.
+    await until(lambda: word in (proxied.state().last_error or ""), LIMIT_S)
+    await until(lambda: word in (proxied.state().stream_error or ""), LIMIT_S)
     state = proxied.state()
-    assert word in (state.last_error or "")
-    assert word in (state.stream_error or "")
     assert state.last_archived not in names
     assert not state.refused
     proxy.heal()
@@ -109,9 +110,11 @@ async def test_a_store_that_is_slow(proxied: Archiving, proxy: StoreProxy) -> No
 async def test_puts_that_break_off(proxied: Archiving, proxy: StoreProxy, at: At) -> None:
     """In the middle of a body the object isn't there, behind it it is: both are tried again, and end well."""
     await caught_up(proxied, await work(proxied, 1))
+    before = len(told(proxied))
     proxy.do(Cut(at), is_put)
     names = await work(proxied)
-    await until(lambda: proxied.state().failing_since is not None and proxy.hurt >= 4, LIMIT_S)
+    # Its state may say so for a moment only: what is stored is found there at the next try.
+    await until(lambda: "archiving-failed" in told(proxied)[before:] and proxy.hurt >= 4, LIMIT_S)
     proxy.heal()
     await caught_up(proxied, names)
 
@@ -132,27 +135,32 @@ def local(s3: SeaweedFS, impatient: Path) -> Iterator[LocalCluster]:
 async def test_wal_status_while_the_store_refuses(local: LocalCluster, proxy: StoreProxy) -> None:
     """With the store away, what each archiver says is still shown, with the reason, and the exit code is 9."""
     await local.start()
-    await until(lambda: _state(local).proved_at is not None, LIMIT_S)
+    await until(lambda: _state_holds(local, lambda state: state.proved_at is not None), LIMIT_S)
     proxy.do(Refuse(503, "SlowDown"))
-    await until(lambda: _state(local).stream_error is not None, LIMIT_S)
+    await until(lambda: _state_holds(local, lambda state: state.stream_error is not None), LIMIT_S)
     code, said = await _status(local)
     proxy.heal()
     assert code == 9
     assert any("the store can't be read" in problem for problem in said["problems"])
     assert any("streaming fails" in problem for problem in said["problems"])
     assert said["archivers"]["n1"]["role"] == "primary"
-    await until(lambda: _state(local).stream_error is None, LIMIT_S)
-    assert not [problem for problem in (await _status(local))[1]["problems"] if "fails" in problem]
+    await until(lambda: _nothing_fails(local), LIMIT_S)
 
 
-def _state(local: LocalCluster) -> ArchiverState:
+def _state_holds(local: LocalCluster, condition: Callable[[ArchiverState], bool]) -> bool:
+    """Whether the archiver has said something, and that: it may be up later than the cluster."""
     state = read_state(local.directory.node("n1").archiver_state)
-    assert state is not None, "the archiver has not said anything"
-    return state
+    return state is not None and condition(state)
+
+
+async def _nothing_fails(local: LocalCluster) -> bool:
+    return not [problem for problem in (await _status(local))[1]["problems"] if "fails" in problem]
 
 
 async def _status(local: LocalCluster) -> tuple[int, dict[str, Any]]:
     command = [sys.executable, "-m", "outlive.cli.main", "wal", "status", "--json", "--dir", str(local.directory.root)]
-    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True, timeout=60)
+    done = await asyncio.to_thread(
+        subprocess.run, command, check=False, capture_output=True, text=True, timeout=LIMIT_S
+    )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
