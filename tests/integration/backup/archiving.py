@@ -27,7 +27,8 @@ from outlive.object_storage.opening import open_store
 from outlive.object_storage.options import StoreOptions, read_options
 from outlive.postgres import identity
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
+"""PostgreSQL asks again a minute later if the archiver does not answer three times, as while it starts."""
 
 
 @dataclass

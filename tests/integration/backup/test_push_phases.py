@@ -21,7 +21,7 @@ from outlive.backup.plan.archived import coverage, piece_key, pieces_by_segment,
 from outlive.backup.plan.gaps import find
 from outlive.model.wal import DEFAULT_SEGMENT_BYTES, WalSegment
 
-LIMIT_S = 120.0
+LIMIT_S = 240.0
 _FULL = os.environ.get("OUTLIVE_FAULTS") == "full"
 ROUNDS = 5 if _FULL else 1
 _WHOLE = re.compile(r"/wal/[0-9A-F]{8}/[0-9A-F]{24}$")

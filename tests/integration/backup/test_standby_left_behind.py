@@ -11,7 +11,7 @@ from integration.backup.archiving import Archiving
 from integration.client.servers import Servers
 from integration.client.waiting import until
 
-LIMIT_S = 90.0
+LIMIT_S = 240.0
 SEGMENTS = 7
 
 

@@ -13,12 +13,16 @@ from integration.backup.archiving import Archiving
 from integration.client.waiting import until
 from outlive.backup.plan.archived import file_key
 
+LIMIT_S = 180.0
+
 
 async def run(archiving: Archiving, *arguments: str) -> tuple[int, dict[str, Any]]:
     """Run `outlive wal` on the store, with no cluster around: its exit code and what it says."""
     command = [sys.executable, "-m", "outlive.cli.main", "wal", *arguments, "--json", "--storage", archiving.url]
     command += ["--dir", str(archiving.home / "nowhere")]
-    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True, timeout=60)
+    done = await asyncio.to_thread(
+        subprocess.run, command, check=False, capture_output=True, text=True, timeout=LIMIT_S
+    )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -39,7 +43,7 @@ async def test_a_sound_archive(archiving: Archiving) -> None:
         code, said = await run(archiving, "status")
         return code == 0 and said["loss_seconds"] is not None and said["loss_seconds"] < 5.0 and not said["gaps"]
 
-    await until(proved, 40.0)
+    await until(proved, LIMIT_S)
     code, said = await run(archiving, "check", "--deep")
     assert (code, said["sound"], said["damaged"]) == (0, True, [])
 
@@ -88,6 +92,8 @@ async def test_a_store_that_holds_nothing_is_told(archiving: Archiving, tmp_path
     """An empty directory is no archive, and is not reported as a sound one."""
     command = [sys.executable, "-m", "outlive.cli.main", "wal", "check", "--storage", f"file://{tmp_path}"]
     command += ["--dir", str(archiving.home / "nowhere")]
-    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True, timeout=60)
+    done = await asyncio.to_thread(
+        subprocess.run, command, check=False, capture_output=True, text=True, timeout=LIMIT_S
+    )
     assert done.returncode == 2
     assert "holds no backups" in done.stderr
