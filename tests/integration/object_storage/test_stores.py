@@ -103,7 +103,7 @@ async def test_a_server_that_is_gone_then_back(tmp_path: Path) -> None:
 async def _told_in_time(store: ObjectStore) -> None:
     for call in (store.put("other", b"1"), store.get("kept"), store.upload("large", chunks_of(b"1" * 100, 9))):
         with pytest.raises(ObjectStorageError) as caught:
-            await asyncio.wait_for(call, 30)
+            await asyncio.wait_for(call, 90)
         assert caught.value.outcome is Outcome.UNKNOWN
         assert not isinstance(caught.value, ObjectNotFoundError)
 

@@ -190,7 +190,7 @@ async def test_only_a_noted_head_finds_a_tail_that_was_cut_with_its_head(
 
 def _outlive(*arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "outlive.cli.main", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
 
 
 async def test_the_command_names_the_first_bad_row(

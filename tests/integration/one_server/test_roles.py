@@ -190,6 +190,6 @@ async def test_the_command_says_what_an_administrator_has_to_run(server: Servers
     name = "stranger_to_roles"
     await server.sql("n1", f"create role {name} login password 'p@ss/w:rd'", f"create database {name} owner {name}")
     line = [sys.executable, "-m", "outlive.cli.main", "migrate", "--roles", "--dsn", server.dsn(name, ("n1",), name)]
-    refused = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, timeout=60, check=False)
+    refused = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, timeout=300, check=False)
     assert refused.returncode == 2
     assert f'GRANT outlive_owner TO "{name}";' in refused.stderr

@@ -314,6 +314,6 @@ async def test_a_tenant_has_a_name(db: outlive.Cluster) -> None:
 async def test_the_command_separates_tenants(another: str) -> None:
     """It says in how many tables."""
     line = [sys.executable, "-m", "outlive.cli.main", "migrate", "--tenants", "--dsn", another]
-    done = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, line, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "Tenants are kept apart in" in done.stdout
