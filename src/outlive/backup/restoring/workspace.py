@@ -17,7 +17,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,7 +173,8 @@ def _stop_leftover(data: Path) -> None:
     pid = postmaster.running_pid(data)
     if pid is None:
         return
-    os.kill(pid, signal.SIGQUIT)
+    with suppress(ProcessLookupError):  # it was ending by itself, as it does with whoever restored
+        os.kill(pid, signal.SIGQUIT)
     until = system.monotonic() + STOP_LIMIT_S
     while postmaster.running_pid(data) is not None:
         if system.monotonic() > until:
