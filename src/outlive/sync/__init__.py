@@ -13,7 +13,7 @@ threads at once. A forked process has to make a client of its own.
 from outlive.sync.caller import Caller, lent
 from outlive.sync.cluster import SyncCluster, connect
 from outlive.sync.faces import Limit, Seen, iterated, like, on_loop, through
-from outlive.sync.portal import Block, Face, Portal
+from outlive.sync.portal import Block, Face, Portal, under_way
 from outlive.sync.transactions import SyncTransaction, SyncWriter
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "like",
     "on_loop",
     "through",
+    "under_way",
 ]

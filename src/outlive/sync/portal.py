@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -63,16 +63,9 @@ class Portal:
         with self.under_way(work) as future:
             return future.result()
 
-    @contextmanager
-    def under_way(self, work: Coroutine[Any, Any, T]) -> Iterator[Future[T]]:
+    def under_way(self, work: Coroutine[Any, Any, T]) -> AbstractContextManager[Future[T]]:
         """`work` on the loop; if the block is left before its end, it is cancelled and waited for."""
-        future: Future[T] | None = None
-        try:
-            future = self.submit(work)  # an interrupt may come before there is a future
-            yield future
-        finally:
-            if future is None or not future.done():
-                self._cancel(work)
+        return under_way(work, self.submit)
 
     def iterate(self, rows: AsyncIterator[T]) -> Generator[T, None, None]:
         """What an asynchronous iterator gives; it is closed when this one is left early."""
@@ -126,16 +119,29 @@ class Portal:
             hint = "A process that forks makes a client of its own in each child."
             raise ConfigurationError("the synchronous client is another process's", hint=hint)
 
-    def _cancel(self, work: Coroutine[Any, Any, Any]) -> None:
-        async def cancel() -> None:
-            tasks = [task for task in asyncio.all_tasks() if task.get_coro() is work]
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=CANCEL_S)
 
-        with suppress(ConfigurationError, CancelledError, TimeoutError):
-            self.submit(cancel()).result(CANCEL_S)
+@contextmanager
+def under_way(
+    work: Coroutine[Any, Any, T], submit: Callable[[Coroutine[Any, Any, Any]], Future[Any]]
+) -> Iterator[Future[T]]:
+    """`work` on the loop that `submit` begins it on; if the block is left before its end, it is cancelled there and
+    waited for."""
+    future: Future[T] | None = None
+    try:
+        future = submit(work)  # an interrupt may come before there is a future
+        yield future
+    finally:
+        if future is None or not future.done():
+            with suppress(ConfigurationError, CancelledError, TimeoutError):
+                submit(_cancelled(work)).result(CANCEL_S)
+
+
+async def _cancelled(work: Coroutine[Any, Any, Any]) -> None:
+    tasks = [task for task in asyncio.all_tasks() if task.get_coro() is work]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CANCEL_S)
 
 
 class Face(Generic[Inner]):

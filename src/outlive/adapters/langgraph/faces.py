@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from outlive.client.cluster import Cluster
 from outlive.errors import ConfigurationError
-from outlive.sync import Portal, SyncCluster
+from outlive.sync import Portal, SyncCluster, under_way
 
 T = TypeVar("T")
 
@@ -34,18 +35,22 @@ class Face:
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Do `work` on the client's loop, and wait for it in this thread.
 
+        An interrupt of the waiting thread cancels the work, and goes on once that has ended.
+
         Raises:
-            ConfigurationError: this is the loop's own thread, which would wait for ever.
+            ConfigurationError: this is the loop's own thread, which would wait for ever, or the loop was closed.
         """
-        if self._portal is not None:
-            return self._portal.call(work)
-        if self._loop is None or _running_loop() is self._loop:
+        with under_way(work, self._submit if self._portal is None else self._portal.submit) as future:
+            return future.result()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._loop is None or self._loop.is_closed() or _running_loop() is self._loop:
             work.close()
             raise ConfigurationError(
-                "a synchronous call can't be made from the event loop of the client",
+                "a synchronous call needs the event loop of the client, in another thread",
                 hint="Use the asynchronous methods (`ainvoke`), or give it a client of `outlive.sync`.",
             )
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
