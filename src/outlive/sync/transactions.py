@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from outlive.client.coalesce import Writer
 from outlive.client.transaction import Transaction
 from outlive.client.transactions import Transactions
-from outlive.model.durability import Receipt
 from outlive.sync.faces import Seen, through
 from outlive.sync.portal import Face
 
@@ -57,17 +57,11 @@ class SyncTransactions(Face[Transactions]):
             raise StopIteration from None
 
 
-class SyncWriter(Face[Any]):
+class SyncWriter(Face[Writer]):
     """A coalescing writer for programs without asyncio: rows of threads that append at once go together."""
 
-    def append(self, *values: object, timeout: float | None = None) -> Receipt:
-        """See `Writer.append` of `outlive.client.coalesce`."""
-        receipt: Receipt = self._portal.call(self._inner.append(*values, timeout=timeout))
-        return receipt
-
-    def close(self) -> None:
-        """Wait until every row has its answer; may be called twice."""
-        self._portal.call(self._inner.close())
+    append = through(Writer.append)
+    close = through(Writer.close)
 
     def __enter__(self) -> Self:
         return self
