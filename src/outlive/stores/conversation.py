@@ -195,8 +195,10 @@ class Conversation:
             yield self
         finally:
             renewal.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewal
+            # Not by `await renewal`: a cancellation of the caller would be taken for the renewal's own.
+            await asyncio.wait([renewal])
+            if not renewal.cancelled():
+                renewal.result()
 
     async def complete(self) -> None:
         """Mark the conversation as complete and give the lease back. An append, after a new `open`, reopens it."""
