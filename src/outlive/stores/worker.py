@@ -24,7 +24,8 @@ POLL_S = 5.0
 """The longest that a worker with nothing to do waits before it looks again, in seconds."""
 GRACE_S = 30.0
 """How long a worker that was told to stop lets its handlers go on, in seconds."""
-GIVE_BACK_S = 2.0
+GIVE_BACK_S = 5.0
+"""How long a worker that ends takes to give a task back: one that it can't is due when its lease runs out."""
 LIMIT_S = 3600.0
 """How long one attempt at a task may take, in seconds."""
 _RENEWALS_A_LEASE = 3
