@@ -95,7 +95,7 @@ class ObjectStoreConformance:
                     await asyncio.sleep(3600)
 
         uploading = asyncio.create_task(store.upload("cancelled", endless()))
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(begun.wait(), 120)
         uploading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await uploading
@@ -167,7 +167,7 @@ class ObjectStoreConformance:
             await asyncio.sleep(3600)
 
         uploading = asyncio.create_task(store.upload("folder/left", waiting()))
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(begun.wait(), 120)
         left = await store.unfinished()
         for upload in left or ():
             assert upload.key == "folder/left"

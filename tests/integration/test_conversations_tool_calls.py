@@ -140,7 +140,7 @@ async def interrupt(conversation: Conversation) -> None:
         await asyncio.Event().wait()
 
     calling = asyncio.create_task(conversation.tool_call("k", endless, "a", name="pay"))
-    await started.wait()
+    await asyncio.wait_for(started.wait(), 60)
     calling.cancel()
     await asyncio.wait([calling])
 

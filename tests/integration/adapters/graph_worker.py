@@ -1,12 +1,14 @@
-"""A program that runs graphs, of which the tests kill one: it says each thing that a node does to a ledger outside.
+"""A program that runs graphs: it says each thing that a node does to a ledger outside, and may be told to be killed.
 
-python graph_worker.py DSN LEDGER FIRST COUNT
+python graph_worker.py DSN LEDGER FIRST COUNT [KILLED_AFTER]
 """
 
 from __future__ import annotations
 
 import asyncio
 import operator
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,13 +61,23 @@ async def run(running: Any, name: str) -> State:
     return result
 
 
-async def main(dsn: str, ledger: Path, first: int, count: int) -> None:
-    """Run so many graphs at once, and see each one through."""
+async def main(dsn: str, ledger: Path, first: int, count: int, killed_after: int | None = None) -> None:
+    """Run so many graphs at once, and see each one through, or be killed when so many things were said."""
+    said = 0
+
     with ledger.open("a", buffering=1) as told:
+
+        def did(name: str, node: str) -> None:
+            nonlocal said
+            told.write(f"{name} {node}\n")
+            said += 1
+            if said == killed_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+
         async with outlive.connect(dsn) as db:
-            running = graph(OutliveSaver(db), lambda name, node: told.write(f"{name} {node}\n"))
+            running = graph(OutliveSaver(db), did)
             await asyncio.gather(*(run(running, f"worker-{number}") for number in range(first, first + count)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:])))

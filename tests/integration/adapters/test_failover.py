@@ -91,11 +91,11 @@ async def _ride_out(whole_cluster: RunningCluster, program: SyncAgentState) -> N
         async with asyncio.TaskGroup() as group:
             for name, write in writes.items():
                 group.create_task(_writing(write, acknowledged[name], stop))
-            await until(lambda: all(len(done) > 20 for done in acknowledged.values()), 30)
+            await until(lambda: all(len(done) > 20 for done in acknowledged.values()))
             whole_cluster.local.kill_node(await whole_cluster.local.primary())
-            await until(lambda: any(node.timeline > timeline for node in db.topology.nodes), 60)
+            await until(lambda: any(node.timeline > timeline for node in db.topology.nodes), 120)
             reached = {name: len(done) + 20 for name, done in acknowledged.items()}
-            await until(lambda: all(len(acknowledged[name]) > least for name, least in reached.items()), 60)
+            await until(lambda: all(len(acknowledged[name]) > least for name, least in reached.items()), 120)
             stop.set()
         kept = await service.get_session(app_name="failover", user_id="u", session_id="s")
         assert kept is not None

@@ -32,9 +32,9 @@ async def test_graphs_go_on_when_the_primary_dies(whole_cluster: RunningCluster)
                 f"failover-{number}": group.create_task(graph_worker.run(running, f"failover-{number}"))
                 for number in range(RUNS)
             }
-            await until(lambda: executed.total() > RUNS * 2, 30)
+            await until(lambda: executed.total() > RUNS * 2)
             whole_cluster.local.kill_node(await whole_cluster.local.primary())
-            await until(lambda: any(node.timeline > timeline for node in db.topology.nodes), 60)
+            await until(lambda: any(node.timeline > timeline for node in db.topology.nodes), 120)
         assert set(executed.values()) == {1}
         assert len(executed) == RUNS * NODES
         fresh = graph_worker.graph(OutliveSaver(db), lambda *_: None)
@@ -54,14 +54,13 @@ async def test_a_graph_is_resumed_when_its_program_is_killed(whole_cluster: Runn
     ledger.touch()
     async with outlive.connect(whole_cluster.dsn) as db:
         await migrate(db)
-        worker = await _worker(whole_cluster.dsn, ledger)
-        await until(lambda: len(_told(ledger)) > RUNS * 3, 30)
-        worker.send_signal(signal.SIGKILL)
-        await worker.wait()
+        # It kills itself: who has to be told first kills a worker that is done, where the machine is busy.
+        worker = await _worker(whole_cluster.dsn, ledger, RUNS * 3)
+        assert await asyncio.wait_for(worker.wait(), 120) == -signal.SIGKILL
         before = _told(ledger)
-        assert len(before) < RUNS * NODES
+        assert len(before) == RUNS * 3
         again = await _worker(whole_cluster.dsn, ledger)
-        assert await asyncio.wait_for(again.wait(), 60) == 0
+        assert await asyncio.wait_for(again.wait(), 120) == 0
         last = dict(before)  # of each graph the node that was begun last
         twice = {told for told, times in Counter(_told(ledger)).items() if times > 1}
         assert all(last[name] == node for name, node in twice)
@@ -72,8 +71,8 @@ async def test_a_graph_is_resumed_when_its_program_is_killed(whole_cluster: Runn
             assert state.values["done"] == ALL_NODES
 
 
-async def _worker(dsn: str, ledger: Path) -> asyncio.subprocess.Process:
-    arguments = (graph_worker.__file__, dsn, str(ledger), "0", str(RUNS))
+async def _worker(dsn: str, ledger: Path, *killed_after: int) -> asyncio.subprocess.Process:
+    arguments = (graph_worker.__file__, dsn, str(ledger), "0", str(RUNS), *map(str, killed_after))
     return await asyncio.create_subprocess_exec(sys.executable, *arguments)
 
 

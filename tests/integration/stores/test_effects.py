@@ -121,5 +121,5 @@ async def _deliver(state: AgentState, queue: str, deliver: Any, count: int) -> N
 
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run(deliver))
-        await until(done, 30)
+        await until(done, 60)
         worker.stop()

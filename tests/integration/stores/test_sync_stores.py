@@ -17,6 +17,7 @@ import pytest
 import outlive
 import outlive.sync
 from conditions import eventually
+from integration.llm_process import patient
 from outlive.errors import ConfigurationError, InterruptedCallError, KeyReusedError, LeaseLostError
 from outlive.model.outcome import Outcome
 from outlive.stores import AgentState, BufferCounts, CallStatus, Cost, NewTask, TaskStatus
@@ -25,7 +26,7 @@ from outlive.stores.graphs import Place
 from outlive.stores.histories import Entry, History
 from outlive.stores.items import Put
 from outlive.stores.records import NewTurn
-from outlive.stores.sync import SyncAgentState, SyncClaimedTask, SyncConversation, migrate
+from outlive.stores.sync import SyncAgentState, SyncClaimedTask, SyncConversation, SyncLlmCache, migrate
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_ctrl_c_ends_a_statement(state: SyncAgentState, interrupt: Callable[[], 
     with ThreadPoolExecutor(1) as threads:
         interrupted = threads.submit(interrupt_it)
         with pytest.raises(KeyboardInterrupt):
-            state.db.fetchval(f"select pg_sleep(60) /* {marker} */", read="strong", timeout=90)
+            state.db.fetchval(f"select pg_sleep(120) /* {marker} */", read="strong", timeout=150)
         interrupted.result()
     eventually(lambda: state.db.fetchval(sleepers, f"%{marker}%", read="strong") == 0)
 
@@ -215,7 +216,8 @@ def test_an_error_says_what_was_applied(state: SyncAgentState, conversation: Syn
 
 def test_threads_pay_for_an_answer_once(state: SyncAgentState) -> None:
     """Of eight that ask at once, one calls the model, in its own thread."""
-    asked, prompt, together = list[str](), f"p-{uuid4()}", threading.Barrier(8, timeout=20)
+    asked, prompt, together = list[str](), f"p-{uuid4()}", threading.Barrier(8, timeout=60)
+    cache = SyncLlmCache(state.db.portal, patient(state.db.asynchronous))
 
     def model() -> str:
         asked.append(threading.current_thread().name)
@@ -223,7 +225,7 @@ def test_threads_pay_for_an_answer_once(state: SyncAgentState) -> None:
 
     def ask(_: int) -> object:
         together.wait()
-        return state.llm_cache.get_or_compute("m", prompt, {}, model).value
+        return cache.get_or_compute("m", prompt, {}, model).value
 
     with ThreadPoolExecutor(8, thread_name_prefix="asking") as threads:
         assert set(threads.map(ask, range(8))) == {"hello"}
@@ -244,7 +246,7 @@ def test_threads_record_into_one_buffer(state: SyncAgentState) -> None:
 
 def test_more_handlers_than_processors_run_at_once(state: SyncAgentState) -> None:
     """As many as the worker was told; and one that wants to end its thread has failed like any other."""
-    queue, together = f"q-{uuid4()}", threading.Barrier(20, timeout=20)
+    queue, together = f"q-{uuid4()}", threading.Barrier(20, timeout=60)
     worker = state.tasks.worker(queue, concurrency=20)
 
     def handle(task: SyncClaimedTask) -> None:
