@@ -28,6 +28,11 @@ class Hold:
     max_value_bytes: int
     written_at: float = field(default_factory=system.monotonic)
 
+    @property
+    def may_have_lapsed(self) -> bool:
+        """Whether the lease may have run out: this process was paused, or an answer came late."""
+        return system.monotonic() - self.written_at >= self.lease_s
+
     async def write(self, query: str, *args: Any) -> asyncpg.Record:
         """Apply a named query whose first parameters are the conversation, the token and the lease in seconds."""
         sent_at = system.monotonic()

@@ -75,6 +75,8 @@ class ToolCalls:
             kept = await self._start(request, attempt, rerun=on_interrupted == "rerun")
             if kept is not None:
                 return decode(kept)
+            if self._hold.may_have_lapsed:
+                await self._hold.write("renew")  # nothing that another worker has run meanwhile is run here
             return await self._execute(request, attempt, functools.partial(fn, *args), cost, effects)
 
     async def settle(self, key: str, result: Any, cost: Cost) -> None:
