@@ -136,7 +136,7 @@ DEFECTS = {
     ),
     "inserted at the end": (
         "insert into outlive.audit select tenant, stream, 6, gen_random_uuid(), at, actor, action, subject, details,"
-        " hash, hash from outlive.audit where position = 5;"
+        " hash, hash, actor_salt, actor_seal, content_salt, content_seal from outlive.audit where position = 5;"
         "update outlive.audit as a set hash = outlive.audit_hash(a) where position = 6",
         Flaw.INSERTED,
         6,
@@ -144,7 +144,14 @@ DEFECTS = {
     "inserted between": (
         "alter table outlive.audit drop constraint audit_pkey;"
         "insert into outlive.audit select tenant, stream, 3, gen_random_uuid(), at, actor, action, subject, details,"
-        " previous, hash from outlive.audit where position = 3",
+        " previous, hash, actor_salt, actor_seal, content_salt, content_seal from outlive.audit where position = 3",
+        Flaw.ALTERED,
+        3,
+    ),
+    "exchanged for an erased one without seals": (
+        "alter table outlive.audit alter actor_seal drop not null, alter content_seal drop not null;"
+        "update outlive.audit set actor = 'x', actor_salt = null, actor_seal = null, subject = '', details = 'null',"
+        " content_salt = null, content_seal = null, erased_at = at where position = 3",
         Flaw.ALTERED,
         3,
     ),
@@ -152,6 +159,13 @@ DEFECTS = {
     "head exchanged": ("update outlive.audit_heads set hash = sha256('x')", Flaw.REPLACED, 5),
     "head removed": ("delete from outlive.audit_heads", Flaw.INSERTED, 1),
 }
+REPAIRS = {
+    "inserted between": "alter table outlive.audit add primary key (tenant, stream, position)",
+    "exchanged for an erased one without seals": (
+        "alter table outlive.audit alter actor_seal set not null, alter content_seal set not null"
+    ),
+}
+"""What puts the table right for the next one, once it is empty."""
 
 
 @pytest.mark.parametrize("name", DEFECTS)
@@ -168,8 +182,7 @@ async def test_each_defect_is_found_at_its_row(name: str, state: AgentState, tam
         found = _found(await state.audit.verify())
         assert (flaw, position) in found or (name == "inserted between" and found[0][1] == position)
     finally:
-        if name == "inserted between":
-            await tampering.execute("truncate outlive.audit; alter table outlive.audit add primary key (tenant, stream, position)")  # fmt: skip  # noqa: E501
+        await tampering.execute(f"truncate outlive.audit; {REPAIRS.get(name, '')}")
 
 
 async def test_only_a_noted_head_finds_a_tail_that_was_cut_with_its_head(

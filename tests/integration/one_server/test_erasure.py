@@ -202,23 +202,6 @@ async def test_what_is_done_to_an_erased_row_is_found(
     await superuser.execute("truncate outlive.audit, outlive.audit_heads")
 
 
-async def test_an_entry_of_an_earlier_schema_can_be_erased_too(
-    state: AgentState, superuser: asyncpg.Connection
-) -> None:
-    """A row without seals is whole with its content, and whole without it once it was erased."""
-    await superuser.execute("truncate outlive.audit, outlive.audit_heads")
-    await state.audit.record("said", actor="desk", subject=f"{PERSON}/4", details="x")
-    await superuser.execute("""
-        update outlive.audit set actor_salt = null, actor_seal = null, content_salt = null, content_seal = null;
-        update outlive.audit as a set hash = outlive.audit_hash(a);
-        update outlive.audit_heads as h set hash = a.hash from outlive.audit as a""")
-    assert (await state.audit.verify()).defects == ()
-    await state.conversations.erase(subject=f"{PERSON}/4")
-    report = await state.audit.verify()
-    assert (report.defects, report.erased, report.entries) == ((), 1, 2)
-    await superuser.execute("truncate outlive.audit, outlive.audit_heads")
-
-
 async def test_old_entries_go_and_the_rest_is_still_proved(state: AgentState, superuser: asyncpg.Connection) -> None:
     """A stream begins with the hash of the last row that was removed; removing more, or another one, is found."""
     await superuser.execute("truncate outlive.audit, outlive.audit_heads")

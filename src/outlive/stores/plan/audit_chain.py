@@ -6,9 +6,8 @@ next row has to follow. The invariant: a walk that meets no defect and ends at t
 whose hashes lead to that head.
 
 What a row says of people can be erased and the walk still passes: the row's hash is made of seals, hashes of the actor
-and of the content with a salt each, and what is erased takes its salt with it. A row without seals is an older one,
-hashed over its content: once that is erased, only the row's place is proved. Rows that were removed for their age were
-the first ones, and the walk begins with the hash of the last of them.
+and of the content with a salt each, and what is erased takes its salt with it. Rows that were removed for their age
+were the first ones, and the walk begins with the hash of the last of them.
 
 A hash has no secret in it: who may write everything can compute a whole stream and its head anew. That is found by a
 head that was noted elsewhere, and by nothing else.
@@ -30,7 +29,7 @@ NOTHING_BEFORE = bytes(32)
 """What the first row of a stream has for the hash of the row before."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FORM, _SEALED_FORM = "outlive audit 1", "outlive audit 2"
+_FORM = "outlive audit 2"
 ERASED_ACTOR, ERASED_SUBJECT, ERASED_DETAILS = "erased", "", "null"
 """What a row says in place of what was erased."""
 
@@ -53,10 +52,10 @@ class AuditEntry:
     details_json: str
     previous: bytes
     hash: bytes
+    actor_seal: bytes
+    content_seal: bytes
     actor_salt: bytes | None = None
-    actor_seal: bytes | None = None
     content_salt: bytes | None = None
-    content_seal: bytes | None = None
     erased_at: datetime | None = None
 
     @property
@@ -110,11 +109,8 @@ def canonical(entry: AuditEntry) -> bytes:
     """The bytes that are hashed: every field with its length before it, so that no two rows have the same ones."""
     microseconds = (entry.at - _EPOCH) // timedelta(microseconds=1)
     place = (entry.tenant, entry.stream, str(entry.position), str(entry.id), str(microseconds))
-    if entry.actor_seal is None or entry.content_seal is None:
-        named = (entry.actor, entry.action, entry.subject, entry.details_json)
-        return _netstrings(_FORM, *place, *named, entry.previous.hex())
     seals = (entry.actor_seal.hex(), entry.content_seal.hex())
-    return _netstrings(_SEALED_FORM, *place, entry.action, *seals, entry.previous.hex())
+    return _netstrings(_FORM, *place, entry.action, *seals, entry.previous.hex())
 
 
 def seal(salt: bytes, *texts: str) -> bytes:
@@ -186,10 +182,10 @@ def _follow(link: Link, entry: AuditEntry, trusted: AuditHead | None) -> Link | 
 
 def _altered(entry: AuditEntry) -> str | None:
     content, actor = (entry.subject, entry.details_json), (entry.actor,)
-    if entry.content_seal is None:
-        if entry.erased_at is not None:
-            return None if content == (ERASED_SUBJECT, ERASED_DETAILS) else "it was erased, and says something"
-        return None if entry.hash == entry_hash(entry) else "its hash is not that of its content"
+    if not (
+        entry.actor_seal and entry.content_seal
+    ):  # the column forbids it, and whoever tampers may change the column
+        return "a seal of it was removed"
     if entry.hash != entry_hash(entry):
         return "its hash is not that of its seals and its place"
     if not _sealed(entry.actor_salt, entry.actor_seal, actor, (ERASED_ACTOR,)):
@@ -200,7 +196,7 @@ def _altered(entry: AuditEntry) -> str | None:
     return None if erased == (entry.erased_at is not None) else "it is not as erased as it says"
 
 
-def _sealed(salt: bytes | None, sealed: bytes | None, texts: tuple[str, ...], erased: tuple[str, ...]) -> bool:
+def _sealed(salt: bytes | None, sealed: bytes, texts: tuple[str, ...], erased: tuple[str, ...]) -> bool:
     return texts == erased if salt is None else seal(salt, *texts) == sealed
 
 

@@ -10,8 +10,7 @@
 --
 -- A row names its actor and its content (subject and details) by seals: hashes of them with a salt that lies beside
 -- them. The row's own hash is made of the seals. So the texts can be erased with their salts, and the chain still
--- holds: what was there can't be guessed from a seal without its salt, and can't be altered, as it is gone. A row
--- without seals can be erased too; then only its place in the chain is proved.
+-- holds: what was there can't be guessed from a seal without its salt, and can't be altered, as it is gone.
 
 CREATE TABLE outlive.audit (
     tenant       text NOT NULL DEFAULT coalesce(current_setting('outlive.tenant', true), ''),
@@ -26,9 +25,9 @@ CREATE TABLE outlive.audit (
     previous     bytea NOT NULL CHECK (octet_length(previous) = 32),
     hash         bytea NOT NULL CHECK (octet_length(hash) = 32),
     actor_salt   bytea,
-    actor_seal   bytea,
+    actor_seal   bytea NOT NULL CHECK (octet_length(actor_seal) = 32),
     content_salt bytea,
-    content_seal bytea,
+    content_seal bytea NOT NULL CHECK (octet_length(content_seal) = 32),
     erased_at    timestamptz,
     PRIMARY KEY (tenant, stream, position),
     UNIQUE (tenant, stream, id)
@@ -74,20 +73,16 @@ LANGUAGE sql IMMUTABLE AS $$
         'UTF8'))
 $$;
 
--- The hash of a row: of its fields as netstrings, the moment in microseconds since 1970, hashes in hex. Seals, where it
--- has them, stand in place of what they seal.
+-- The hash of a row: of its fields as netstrings, the moment in microseconds since 1970, hashes in hex. The seals stand
+-- in place of what they seal.
 CREATE FUNCTION outlive.audit_hash(p_row outlive.audit) RETURNS bytea
 LANGUAGE sql STABLE AS $$
     SELECT pg_catalog.sha256(pg_catalog.convert_to(
-        outlive.netstring(CASE WHEN p_row.content_seal IS NULL THEN 'outlive audit 1' ELSE 'outlive audit 2' END)
-        || outlive.netstring(p_row.tenant) || outlive.netstring(p_row.stream)
+        outlive.netstring('outlive audit 2') || outlive.netstring(p_row.tenant) || outlive.netstring(p_row.stream)
         || outlive.netstring(p_row.position::text) || outlive.netstring(p_row.id::text)
         || outlive.netstring((extract(epoch FROM p_row.at) * 1000000)::bigint::text)
-        || CASE WHEN p_row.content_seal IS NULL
-            THEN outlive.netstring(p_row.actor) || outlive.netstring(p_row.action)
-                || outlive.netstring(p_row.subject) || outlive.netstring(p_row.details::text)
-            ELSE outlive.netstring(p_row.action) || outlive.netstring(pg_catalog.encode(p_row.actor_seal, 'hex'))
-                || outlive.netstring(pg_catalog.encode(p_row.content_seal, 'hex')) END
+        || outlive.netstring(p_row.action) || outlive.netstring(pg_catalog.encode(p_row.actor_seal, 'hex'))
+        || outlive.netstring(pg_catalog.encode(p_row.content_seal, 'hex'))
         || outlive.netstring(pg_catalog.encode(p_row.previous, 'hex')),
         'UTF8'))
 $$;
