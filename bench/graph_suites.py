@@ -16,8 +16,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -32,6 +34,8 @@ PAGE = Path(__file__).parents[1] / "docs/explanation/state.md"
 MARKS = re.compile(r"(<!-- graph-suites: .*? -->\n).*?(<!-- /graph-suites -->)", re.DOTALL)
 SUITES = {"langgraph": "graphs", "prebuilt": "prebuilt agents"}
 """The folders under `libs`, and what their tests are about."""
+NEEDED = ("langgraph-checkpoint-sqlite", "pytest-mock", "pytest-xdist", "redis", "syrupy")
+"""What their `conftest` and our command line need, whichever tests are chosen."""
 MAX_RUN_S = 3600
 
 
@@ -49,6 +53,21 @@ class Outcome:
         return self.tests - len(self.failed) - self.skipped
 
 
+def versions(checkout: Path) -> str:
+    """Which tests these are: the packages of the suites, with their versions.
+
+    Ends the program, before a cluster is started for nothing, where it is no checkout or a package is missing.
+    """
+    if absent := [name for name in NEEDED if not any(distributions(name=name))]:
+        sys.exit(f"LangGraph's tests need what is not installed here: pip install {' '.join(absent)}")
+    try:
+        texts = [(checkout / "libs" / suite / "pyproject.toml").read_text() for suite in SUITES]
+    except OSError as error:
+        sys.exit(f"{checkout} is no checkout of LangGraph's repository: {error}")
+    projects = [tomllib.loads(text)["project"] for text in texts]
+    return " and ".join(f"{project['name']} {project['version']}" for project in projects)
+
+
 def run(checkout: Path, suite: str, report: Path) -> Outcome:
     """Run one suite in its own folder, as LangGraph does, with our plugin."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "LANGGRAPH_TEST_FAST": "false"}
@@ -57,6 +76,8 @@ def run(checkout: Path, suite: str, report: Path) -> Outcome:
     subprocess.run(
         command, cwd=checkout / "libs" / suite, env=environment, check=False, timeout=MAX_RUN_S, stdout=sys.stderr
     )
+    if not report.exists():
+        sys.exit(f"pytest could not begin with {checkout / 'libs' / suite}: what it lacks stands above")
     return outcome(ElementTree.parse(report))  # noqa: S314 - written by the pytest that was just run
 
 
@@ -74,14 +95,14 @@ def outcome(report: ElementTree.ElementTree[Any]) -> Outcome:
     return Outcome(len(names), tuple(sorted(failed)), skipped)
 
 
-def table(outcomes: dict[str, Outcome]) -> str:
-    """A line a suite."""
+def table(outcomes: dict[str, Outcome], tests: str) -> str:
+    """A line a suite, and which tests they were."""
     lines = ["| LangGraph's tests of | that take a saver or a store | pass | failed |", "|---|---|---|---|"]
     lines += [
         f"| {SUITES[suite]} (`libs/{suite}/tests`) | {each.tests} | {each.passed} | {len(each.failed)} |"
         for suite, each in outcomes.items()
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + f"\n\nWith the tests of {tests}.\n"
 
 
 async def _prepare(cluster: LocalCluster) -> None:
@@ -96,6 +117,7 @@ async def _prepare(cluster: LocalCluster) -> None:
 
 
 async def _main(arguments: argparse.Namespace) -> int:
+    tests = versions(arguments.checkout)
     with tempfile.TemporaryDirectory(prefix="outlive-bench-", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o755)
         cluster = LocalCluster(Path(scratch) / "cluster")
@@ -107,9 +129,9 @@ async def _main(arguments: argparse.Namespace) -> int:
             }
         finally:
             await cluster.stop()
-    print(table(outcomes), *(name for each in outcomes.values() for name in each.failed), sep="\n")
+    print(table(outcomes, tests), *(name for each in outcomes.values() for name in each.failed), sep="\n")
     if arguments.docs:
-        PAGE.write_text(MARKS.sub(lambda found: f"{found[1]}{table(outcomes)}{found[2]}", PAGE.read_text()))
+        PAGE.write_text(MARKS.sub(lambda found: f"{found[1]}{table(outcomes, tests)}{found[2]}", PAGE.read_text()))
     return int(any(each.failed or not each.tests for each in outcomes.values()))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -36,8 +37,7 @@ ABSENT = {"cache": "redis"}
 
 def dsn_of(database: str) -> str:
     """The DSN of another database of the same cluster."""
-    server, _, parameters = os.environ[DSN_VARIABLE].partition("?")
-    return f"{server.rpartition('/')[0]}/{database}" + (f"?{parameters}" if parameters else "")
+    return urlsplit(os.environ[DSN_VARIABLE])._replace(path=f"/{database}").geturl()
 
 
 @contextmanager
@@ -52,30 +52,27 @@ def _database() -> Iterator[str]:
             connection.execute(f"drop database {name} with (force)")
 
 
-@contextmanager
-def _saver() -> Iterator[OutliveSaver]:
-    with _database() as dsn, outlive.sync.connect(dsn) as db:
-        yield OutliveSaver(db)
+def _given(make: Callable[[Any], object]) -> Callable[[], AbstractContextManager[object]]:
+    """What LangGraph's fixtures enter for what is made over a synchronous client of a fresh database."""
+
+    @contextmanager
+    def given() -> Iterator[object]:
+        with _database() as dsn, outlive.sync.connect(dsn) as db:
+            yield make(db)
+
+    return given
 
 
-@asynccontextmanager
-async def _saver_aio() -> AsyncIterator[OutliveSaver]:
-    with _database() as dsn:
-        async with outlive.connect(dsn) as db:
-            yield OutliveSaver(db)
+def _given_aio(make: Callable[[Any], object]) -> Callable[[], AbstractAsyncContextManager[object]]:
+    """The same over an asynchronous one."""
 
+    @asynccontextmanager
+    async def given() -> AsyncIterator[object]:
+        with _database() as dsn:
+            async with outlive.connect(dsn) as db:
+                yield make(db)
 
-@contextmanager
-def _store() -> Iterator[OutliveStore]:
-    with _database() as dsn, outlive.sync.connect(dsn) as db:
-        yield OutliveStore(db)
-
-
-@asynccontextmanager
-async def _store_aio() -> AsyncIterator[OutliveStore]:
-    with _database() as dsn:
-        async with outlive.connect(dsn) as db:
-            yield OutliveStore(db)
+    return given
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -83,8 +80,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before LangGraph's `conftest` takes its savers by name, ours stand under these names."""
     sys.path.insert(0, str(early_config.rootpath))
     savers, stores = import_module("tests.conftest_checkpointer"), import_module("tests.conftest_store")
-    vars(savers).update(_checkpointer_postgres=_saver, _checkpointer_postgres_aio=_saver_aio)
-    vars(stores).update(_store_postgres=_store, _store_postgres_aio=_store_aio)
+    vars(savers).update(
+        _checkpointer_postgres=_given(OutliveSaver), _checkpointer_postgres_aio=_given_aio(OutliveSaver)
+    )
+    vars(stores).update(_store_postgres=_given(OutliveStore), _store_postgres_aio=_given_aio(OutliveStore))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
