@@ -17,7 +17,7 @@ from outlive.cli.backup_view import STEPS
 from outlive.errors import BackupError, NoPrimaryError
 from outlive.object_storage.opening import open_store
 
-LIMIT_S = 120.0
+LIMIT_S = 240.0
 SLOW_MIB_S = "4"
 """So that a failover is over before the backup is."""
 

@@ -11,8 +11,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -28,6 +30,8 @@ from outlive.cluster.state import read_state, supervisor_pid
 from outlive.testing import LocalCluster
 from require import require
 
+LIMIT_S = 240.0
+
 
 def outlive(*arguments: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command as a person does."""
@@ -37,8 +41,21 @@ def outlive(*arguments: str, directory: Path | None = None) -> subprocess.Comple
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
     )
+
+
+def status(directory: Path) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """`outlive status --json`, and what it told; asked again where a node of a whole cluster was too busy to answer."""
+    shown: list[tuple[subprocess.CompletedProcess[str], dict[str, Any]]] = []
+
+    def all_answer() -> bool:
+        done = outlive("status", "--json", directory=directory)
+        shown.append((done, json.loads(done.stdout)))
+        return all(node["role"] and node["etcd_healthy"] for node in shown[-1][1]["nodes"])
+
+    eventually(all_answer, within_s=LIMIT_S)
+    return shown[-1]
 
 
 @pytest.fixture
@@ -73,9 +90,8 @@ def test_up_twice_is_up_once(cluster: RunningCluster) -> None:
 
 def test_status_tells_that_critical_writes_are_safe(cluster: RunningCluster) -> None:
     """A whole cluster shows one primary, two synchronous standbys, and exit code 0."""
-    shown = outlive("status", "--json", directory=cluster.directory)
+    shown, told = status(cluster.directory)
     assert shown.returncode == 0, shown.stderr
-    told = json.loads(shown.stdout)
     assert sorted(node["role"] for node in told["nodes"]) == ["primary", "standby", "standby"]
     assert told["critical_writes_safe"] is True
     assert len(told["synchronous_standbys"]) == 2
@@ -97,10 +113,16 @@ def test_files_with_secrets_are_closed(cluster: RunningCluster) -> None:
 def test_no_password_on_a_command_line(cluster: RunningCluster) -> None:
     """No process of the cluster was started with a password in its arguments."""
     _, secrets = ClusterDirectory(cluster.directory).load()
+    found = cluster.local.processes("n1")
+    lasting = {found.supervisor, found.etcd, found.patroni, found.postmaster}
+    read = set()
     for pid in pids(cluster.local, "n1"):
-        line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        for word in (secrets.superuser, secrets.replication, secrets.rewind, secrets.app, secrets.rest):
-            assert word not in line
+        with suppress(FileNotFoundError, ProcessLookupError):  # a session, or a worker of PostgreSQL's, that has ended
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+            read.add(pid)
+            for word in (secrets.superuser, secrets.replication, secrets.rewind, secrets.app, secrets.rest):
+                assert word not in line
+    assert lasting <= read
 
 
 async def test_patroni_kept_the_configuration(cluster: RunningCluster) -> None:
@@ -108,7 +130,7 @@ async def test_patroni_kept_the_configuration(cluster: RunningCluster) -> None:
     spec, secrets = ClusterDirectory(cluster.directory).load()
     from outlive.patroni.client import PatroniClient
 
-    patroni = PatroniClient(f"http://127.0.0.1:{spec.nodes[0].ports.rest}", secrets.rest)
+    patroni = PatroniClient(f"http://127.0.0.1:{spec.nodes[0].ports.rest}", secrets.rest, timeout_s=60.0)
     try:
         config = await patroni.config()
     finally:
@@ -153,7 +175,7 @@ def test_what_an_adopting_supervisor_never_saw_it_gives_no_lease_up_for(lone_nod
     assert adopted.patroni
     lone_node.kill_node("n1")
     files = lone_node.directory.node("n1")
-    eventually(lambda: (state := read_state(files)) is not None and _other(state.patroni, adopted.patroni))
+    eventually(lambda: (state := read_state(files)) is not None and _other(state.patroni, adopted.patroni), within_s=60)
     acts = [entry["act"] for entry in Journal(files.journal).entries()]
     assert "lease-revoked" not in acts
 
@@ -174,7 +196,7 @@ def test_stopping_what_is_left_spares_the_caller_s_other_children(lone_node: Loc
     with subprocess.Popen(["sleep", "60"]) as living, subprocess.Popen(["sh", "-c", "exit 7"]) as ended:
         asyncio.run(lone_node.stop())
         assert living.poll() is None
-        assert ended.wait(10) == 7, "its exit status was taken by somebody else"
+        assert ended.wait(60) == 7, "its exit status was taken by somebody else"
         living.kill()
 
 
@@ -258,7 +280,7 @@ def test_logs_are_followed_until_interrupted(cluster: RunningCluster) -> None:
             file.write("a new line\n")
         eventually(lambda: "a new line" in output.readline())
         shown.send_signal(signal.SIGINT)
-        _, complaint = shown.communicate(timeout=10)
+        _, complaint = shown.communicate(timeout=LIMIT_S)
     assert shown.returncode == 130
     assert "Traceback" not in complaint
 
@@ -278,7 +300,7 @@ def test_a_witness_votes_and_holds_nothing(tmp_path: Path) -> None:
         witness = local.processes("w1")
         assert (witness.patroni, witness.postmaster, witness.others) == (None, None, ())
         assert dsn.count("127.0.0.1") == 2
-        told = json.loads(outlive("status", "--json", directory=local.directory.root).stdout)
+        _, told = status(local.directory.root)
         assert [node["role"] for node in told["nodes"] if node["name"] == "w1"] == ["witness"]
         assert told["critical_writes_safe"] is True
     finally:
@@ -314,7 +336,7 @@ def test_an_installed_postgresql_is_used(tmp_path: Path) -> None:
         assert str(asyncio.run(_execute(up.stdout.strip(), "SHOW server_version"))).startswith("15.")
         for node in ClusterDirectory(directory).load()[0].data_nodes:
             assert asyncio.run(_execute(_single(up.stdout.strip(), node.ports.postgres), "SELECT 1")) == 1
-        assert json.loads(outlive("status", "--json", directory=directory).stdout)["critical_writes_safe"] is True
+        assert status(directory)[1]["critical_writes_safe"] is True
     finally:
         assert outlive("down", directory=directory).returncode == 0
 
@@ -347,7 +369,7 @@ def test_patroni_accepts_the_rendered_production_profile(cluster: RunningCluster
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
@@ -362,7 +384,7 @@ _PASSWORDS = (
 
 def _own_address() -> str:
     """An address of this machine that is not loopback, which Patroni wants."""
-    shown = subprocess.run(["hostname", "-I"], check=False, capture_output=True, text=True, timeout=10).stdout
+    shown = subprocess.run(["hostname", "-I"], check=False, capture_output=True, text=True, timeout=60).stdout
     return next((address for address in shown.split() if "." in address), "192.0.2.1")
 
 
@@ -377,7 +399,7 @@ def _other(process: object, pid: int | None) -> bool:
 
 
 async def _execute(dsn: str, statement: str) -> object:
-    connection = await asyncpg.connect(dsn, timeout=5)
+    connection = await asyncpg.connect(dsn, timeout=60)
     try:
         # A lone node has no standby to wait for, so this is as durable as it can be.
         return await connection.fetchval(statement)

@@ -25,6 +25,8 @@ from outlive.errors import ConfigurationError, ControlPlaneError
 from outlive.model.lsn import Lsn
 from outlive.patroni.client import PatroniClient
 
+PRIMARY_LIMIT_S = 5.0
+"""How long `down` looks for a primary, which is to be stopped last."""
 _POLL_S = 0.1
 Report = Callable[[str], None]
 
@@ -71,8 +73,8 @@ async def down(directory: ClusterDirectory, report: Report, *, timeout_s: float 
     spec, secrets = directory.load()
     with _only_one(directory):
         directory.dsn_file.unlink(missing_ok=True)
-        facts = await observation.observe(spec, secrets, directory)
-        primary = facts.primary.name if facts.primary else None
+        found = await observation.find_primary(spec, secrets, directory, within_s=PRIMARY_LIMIT_S)
+        primary = found.name if found else None
         standbys = [node.name for node in spec.data_nodes if node.name != primary]
         report("stopping the standbys")
         await _signal_and_wait(directory, standbys, signal.SIGUSR1, is_drained, until)

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from outlive import system
 from outlive.cluster.directory import ClusterDirectory, NodeDirectory
 from outlive.cluster.plan.health import ClusterFacts, NodeReport, Replication
 from outlive.cluster.plan.patroni_config import SUPERUSER
@@ -18,11 +19,14 @@ from outlive.etcd.client import EtcdClient
 from outlive.model.lsn import Timeline
 from outlive.patroni.client import PatroniClient
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 3.0
+"""A program that is gone refuses at once: this is waited for where one is frozen, or where its machine is busy."""
+PRIMARY_LIMIT_S = 10.0
+_POLL_S = 0.1
 
 
 async def observe(spec: ClusterSpec, secrets: Secrets, directory: ClusterDirectory) -> ClusterFacts:
-    """What every node says of itself now; one that doesn't answer within a second is reported as silent."""
+    """What every node says of itself now; one that doesn't answer within `TIMEOUT_S` is reported as silent."""
     etcd = EtcdClient([f"http://{node.host}:{node.ports.etcd_client}" for node in spec.nodes], timeout_s=TIMEOUT_S)
     try:
         reports = await asyncio.gather(
@@ -31,6 +35,22 @@ async def observe(spec: ClusterSpec, secrets: Secrets, directory: ClusterDirecto
     finally:
         await etcd.close()
     return ClusterFacts(nodes=tuple(reports))
+
+
+async def find_primary(
+    spec: ClusterSpec, secrets: Secrets, directory: ClusterDirectory, *, within_s: float = PRIMARY_LIMIT_S
+) -> NodeReport | None:
+    """The primary, looked for again while there is none; None if there was none in time, or if nothing runs.
+
+    One look does not tell: an answer that came late is no failover, and after a failover there is one soon.
+    """
+    until = system.monotonic() + within_s
+    while True:
+        facts = await observe(spec, secrets, directory)
+        runs = any(node.supervisor_pid is not None or node.patroni_answers for node in facts.nodes)
+        if facts.primary is not None or not runs or system.monotonic() > until:
+            return facts.primary
+        await asyncio.sleep(_POLL_S)
 
 
 async def observe_with_standby_names(spec: ClusterSpec, secrets: Secrets, directory: ClusterDirectory) -> ClusterFacts:

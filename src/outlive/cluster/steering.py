@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from outlive import system
 from outlive.cluster import observation
 from outlive.cluster.directory import ClusterDirectory
-from outlive.cluster.plan.health import ClusterFacts, missing
+from outlive.cluster.plan.health import missing
 from outlive.cluster.spec import ClusterSpec, Secrets
 from outlive.cluster.starting import Report
 from outlive.errors import ConfigurationError, ControlPlaneError, NoPrimaryError
@@ -38,7 +38,10 @@ async def switchover(directory: ClusterDirectory, candidate: str | None, *, time
     spec, secrets = directory.load()
     _require_names(spec, [candidate] if candidate else [])
     started = system.monotonic()
-    old = _primary_name(await observation.observe(spec, secrets, directory))
+    primary = await observation.find_primary(spec, secrets, directory)
+    if primary is None:
+        raise NoPrimaryError("the cluster has no primary now")
+    old = primary.name
     if candidate == old:
         raise ConfigurationError(f"{old} is the primary already", hint="Name a standby, or none.")
     patroni = _patroni(spec, secrets, old)
@@ -48,9 +51,9 @@ async def switchover(directory: ClusterDirectory, candidate: str | None, *, time
         await patroni.close()
     until = started + timeout_s
     while system.monotonic() < until:
-        primary = (await observation.observe(spec, secrets, directory)).primary
-        if primary is not None and primary.name != old:
-            return Switched(old, primary.name, system.monotonic() - started)
+        new = (await observation.observe(spec, secrets, directory)).primary
+        if new is not None and new.name != old:
+            return Switched(old, new.name, system.monotonic() - started)
         await asyncio.sleep(_POLL_S)
     raise ControlPlaneError(f"no new primary after {timeout_s:.0f} s", hint="`outlive status` shows what runs.")
 
@@ -66,10 +69,9 @@ async def restart(directory: ClusterDirectory, names: Sequence[str], report: Rep
     """
     spec, secrets = directory.load()
     _require_names(spec, names)
-    facts = await observation.observe(spec, secrets, directory)
-    primary = facts.primary.name if facts.primary else None
+    primary = await observation.find_primary(spec, secrets, directory)
     chosen = [node.name for node in spec.data_nodes if not names or node.name in names]
-    ordered = sorted(chosen, key=lambda name: name == primary)
+    ordered = sorted(chosen, key=lambda name: primary is not None and name == primary.name)
     for name in ordered:
         report(f"restarting {name}")
         patroni = _patroni(spec, secrets, name)
@@ -98,12 +100,6 @@ def _require_names(spec: ClusterSpec, names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise ConfigurationError(f"the cluster has no data node {name!r}", hint=f"It has {', '.join(known)}.")
-
-
-def _primary_name(facts: ClusterFacts) -> str:
-    if facts.primary is None:
-        raise NoPrimaryError("the cluster has no primary now")
-    return facts.primary.name
 
 
 def _patroni(spec: ClusterSpec, secrets: Secrets, name: str) -> PatroniClient:
