@@ -66,9 +66,7 @@ async def apply(directory: ClusterDirectory, report: Report, *, timeout_s: float
     until = system.monotonic() + timeout_s
     spec, secrets = directory.load()
     nodes = [node for node in spec.data_nodes if supervisor_pid(directory.node(node.name)) is not None]
-    for node in nodes:
-        await _taken_in(spec, secrets, node, until)
-    outstanding = [node.name for node in nodes if await _outstanding(secrets, node)]
+    outstanding = [node.name for node in nodes if await _taken_in(spec, secrets, node, until)]
     if outstanding:
         await steering.restart(directory, outstanding, report, timeout_s=max(1.0, until - system.monotonic()))
     while nodes and (lacking := missing(await observation.observe(spec, secrets, directory))):
@@ -135,11 +133,16 @@ def _made_directory(url: str) -> Iterable[Path]:
     return (path,)
 
 
-async def _taken_in(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, until: float) -> None:
-    """Wait until Patroni has the settings: in force, or outstanding until a restart."""
+async def _taken_in(spec: ClusterSpec, secrets: Secrets, node: NodeSpec, until: float) -> bool:
+    """Wait until Patroni has the settings: outstanding until a restart, or else in force; whether the first.
+
+    The look that ended the wait is the one that counts: another one may get no answer.
+    """
     while system.monotonic() < until:
-        if await _outstanding(secrets, node) or await _in_force(spec, secrets, node):
-            return
+        if await _outstanding(secrets, node):
+            return True
+        if await _in_force(spec, secrets, node):
+            return False
         await asyncio.sleep(_POLL_S)
     raise ControlPlaneError(f"{node.name} did not take in the change in time", hint=f"`outlive logs {node.name}`.")
 
