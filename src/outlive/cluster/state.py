@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from outlive.cluster.directory import NodeDirectory, write_private
 
 LOCK_VARIABLE = "OUTLIVE_LOCK"
 """Names the descriptor of the node's lock in a supervisor that was started with it."""
+_LOCK_TRIES = 500
+_LOCK_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +45,28 @@ def read_state(files: NodeDirectory) -> SupervisorState | None:
 
 
 def take_lock(path: Path) -> int | None:
-    """A descriptor that holds the node's lock until the last process that has it ends. None: it is held already."""
+    """A descriptor that holds the node's lock until the last process that has it ends. None: it is held already.
+
+    Whoever looks whether it is held, as `supervisor_pid` does, shares it for that moment; such a one is waited for.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    for _ in range(_LOCK_TRIES):
+        if _lock(descriptor, fcntl.LOCK_EX):
+            return descriptor
+        if not _lock(descriptor, fcntl.LOCK_SH):
+            break
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(_LOCK_POLL_S)
+    os.close(descriptor)
+    return None
+
+
+def _lock(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        return False
+    return True
 
 
 def sign_lock(descriptor: int, pid: int) -> None:
