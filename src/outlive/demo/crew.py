@@ -22,8 +22,8 @@ class Worker:
         self._process = process
 
     @classmethod
-    async def start(cls, orders: Orders, log: Path) -> Self:
-        """Start the process and give it its orders."""
+    async def start(cls, name: str, log: Path) -> Self:
+        """Start the process, which waits for its orders."""
         with log.open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -34,11 +34,13 @@ class Worker:
                 stderr=errors,
                 start_new_session=True,  # a Ctrl-C in the terminal reaches the coordinator alone, which cleans up
             )
-        worker = cls(orders.name, process, log)
-        assert process.stdin is not None
-        process.stdin.write(orders.encode())
-        await process.stdin.drain()
-        return worker
+        return cls(name, process, log)
+
+    async def order(self, orders: Orders) -> None:
+        """Give it its orders."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(orders.encode())
+        await self._process.stdin.drain()
 
     @property
     def alive(self) -> bool:
@@ -73,8 +75,9 @@ class Crew:
 
     async def hire(self, name: str) -> Worker:
         """Start one more worker."""
-        worker = await Worker.start(self._orders_for(name), self._directory / f"{name}.log")
-        self.workers.append(worker)
+        worker = await Worker.start(name, self._directory / f"{name}.log")
+        self.workers.append(worker)  # from now on it is not left behind: Ctrl-C may come while it gets its orders
+        await worker.order(self._orders_for(name))
         return worker
 
     @property
