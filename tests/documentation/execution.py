@@ -20,7 +20,7 @@ import yaml
 
 from documentation.blocks import Block, commands_of, output_matches
 
-BLOCK_TIMEOUT_S = 120.0
+BLOCK_TIMEOUT_S = 400.0
 
 
 @dataclass(slots=True)

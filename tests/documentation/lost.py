@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMIT_S = 120.0
+LIMIT_S = 400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def test_the_example_runs(cluster: RunningCluster, example: Path) -> None:
     """It ends well and prints something, on a database that knows nothing of it."""
     done = subprocess.run(
-        [sys.executable, str(example), cluster.dsn], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(example), cluster.dsn], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -99,4 +99,4 @@ async def test_the_command_says_what_it_did(db: outlive.Cluster, cluster: Runnin
 def run_migrate(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own."""
     command = [str(Path(sys.executable).with_name("outlive")), "migrate", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -24,7 +24,7 @@ def test_a_missing_part_is_named(missing: str, sentence: str, way_out: str, tmp_
         f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['outlive', 'up', '--dir', {str(tmp_path / 'c')!r}];"
         "from outlive.cli.main import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert way_out in done.stderr
