@@ -32,7 +32,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 MARK = re.compile(rb"marked-(\d{9})-")
 OBJECTIVE_S = 5.0
 """How old the store's newest word may be at most; that of `ArchiveWish`, and of `outlive up --storage`."""
-LIMIT_S = 120.0
+LIMIT_S = 240.0
 READ_LIMIT = 10
 
 
@@ -135,10 +135,10 @@ async def test_archiving_is_turned_off_and_on(archived: Archived3) -> None:
     wish = ArchiveWish(url=f"file://{archived.store}")
     assert not archiving.write(archived.local.directory, wish)
     assert archiving.write(archived.local.directory, None)
-    await archiving.apply(archived.local.directory, lambda _line: None)
+    await archiving.apply(archived.local.directory, lambda _line: None, timeout_s=LIMIT_S)
     await until(lambda: archived.archivers() == [None, None, None], LIMIT_S)
     assert archiving.write(archived.local.directory, wish)
-    await archiving.apply(archived.local.directory, lambda _line: None)
+    await archiving.apply(archived.local.directory, lambda _line: None, timeout_s=LIMIT_S)
     moment = datetime.now(UTC)
     await until(lambda: archived.proved_at() > moment, LIMIT_S)
     await until(lambda: None not in archived.archivers(), LIMIT_S)
