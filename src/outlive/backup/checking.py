@@ -72,10 +72,11 @@ async def check(store: ObjectStore, *, deep: bool, progress: Callable[[str], Non
 
     wanted = [stored for backup in catalog.backups for stored in backup.objects]
     looked = [each for each in await asyncio.gather(*(look(stored) for stored in wanted)) if each is not None]
+    broken = [each for each in (*looked, *_chains(catalog)) if not await _went_meanwhile(store, each.key)]
     uploads = await store.unfinished()
     untidy = [*_untidy(catalog), *(_upload(each) for each in uploads or ())]
     return Checked(
-        findings=(*_damaged(catalog), *looked, *_chains(catalog), *untidy),
+        findings=(*_damaged(catalog), *broken, *untidy),
         backups=len(catalog.backups),
         objects=len(wanted),
         read_bytes=sum(each.size_bytes for each in wanted) if deep else 0,
@@ -90,6 +91,12 @@ def _by_size(stored: StoredObject, sizes: dict[str, int]) -> Finding | None:
     if size_bytes != stored.size_bytes:
         return Finding(Severity.BROKEN, stored.key, f"it has {size_bytes} bytes instead of {stored.size_bytes}")
     return None
+
+
+async def _went_meanwhile(store: ObjectStore, key: str) -> bool:
+    """Whether an object's backup was removed since it was listed: its manifest goes first, and all the rest after."""
+    backup = id_of(key)
+    return backup is not None and await store.head(backup_key(backup, MANIFEST)) is None
 
 
 async def _by_content(store: ObjectStore, stored: StoredObject) -> Finding | None:

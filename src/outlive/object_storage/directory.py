@@ -11,7 +11,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISDIR
@@ -23,6 +23,8 @@ from outlive.object_storage.store import STREAM_CHUNK_BYTES, ObjectFacts, Unfini
 
 T = TypeVar("T")
 UPLOADS = ".uploads"
+PLACE_TRIES = 100
+"""How often the folder of an object may be removed, with the last one in it, before the object has its place."""
 
 
 class DirectoryStore:
@@ -116,14 +118,18 @@ class DirectoryStore:
             partial.unlink(missing_ok=True)
 
     def _place(self, partial: Path, key: str, *, create: bool) -> None:
-        path = self._path(key)
-        made = _make_folders(path.parent)
-        if create:
-            os.link(partial, path)
-        else:
-            partial.replace(path)
+        path, made = self._path(key), set[Path]()
+        for tries_left in reversed(range(PLACE_TRIES)):
+            try:
+                made.update(_make_folders(path.parent))
+                os.link(partial, path) if create else partial.replace(path)
+                break
+            except FileNotFoundError:
+                if not tries_left or not partial.exists():
+                    raise
         for folder in (path.parent, *made):
-            _sync_folder(folder)
+            with suppress(FileNotFoundError):  # removed since, with the object
+                _sync_folder(folder)
 
     def _delete(self, key: str) -> None:
         path = self._path(key)
@@ -153,7 +159,8 @@ class DirectoryStore:
         uploads = self.root / UPLOADS
         for path in sorted(uploads.iterdir()) if uploads.is_dir() else ():
             key = path.name.rpartition(".")[0].replace("%", "/")
-            yield UnfinishedUpload(key, path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+            with suppress(FileNotFoundError):  # finished meanwhile
+                yield UnfinishedUpload(key, path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
 
 @contextmanager
