@@ -26,6 +26,8 @@ WATCH_EVERY_S = 1.0
 QUERY_LIMIT_S = 10.0
 REPLAY_LIMIT_S = 30.0
 REPLAY_POLL_S = 0.1
+END_LIMIT_S = 10.0
+_LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _SLOT = "SELECT pg_create_physical_replication_slot($1, immediately_reserve := true, temporary := true)"
 _TOTAL = "SELECT max(backup_total) FROM pg_stat_progress_basebackup"
 
@@ -66,9 +68,7 @@ class Hold:
     async def watch(self, meter: Meter) -> None:
         """Tell the meter the server's own estimate of the size, until cancelled."""
         while True:  # ends with the task
-            with contextlib.suppress(
-                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
-            ):
+            with contextlib.suppress(*_LOST):
                 meter.total_bytes = await self._connection.fetchval(_TOTAL, timeout=QUERY_LIMIT_S) or meter.total_bytes
             await asyncio.sleep(WATCH_EVERY_S)
 
@@ -89,7 +89,9 @@ async def hold(access: Access, address: Address) -> AsyncIterator[Hold]:
             )
         yield Hold(connection, address)
     finally:
-        connection.terminate()
+        # Not before the server has ended the session is another backup let in, and this one's slot gone.
+        with contextlib.suppress(*_LOST):
+            await connection.close(timeout=END_LIMIT_S)
 
 
 async def checkpoint(access: Access, address: Address) -> Lsn:
@@ -103,8 +105,9 @@ async def checkpoint(access: Access, address: Address) -> Lsn:
     connection = await connect(access, address)
     try:
         await connection.execute("CHECKPOINT")
-        return Lsn.parse(await connection.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # What is written and not flushed may come to a standby much later: on an idle server after half a minute.
+        return Lsn.parse(await connection.fetchval("SELECT pg_current_wal_flush_lsn()::text"))
+    except _LOST as error:
         raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None
     finally:
         connection.terminate()
@@ -113,5 +116,5 @@ async def checkpoint(access: Access, address: Address) -> Lsn:
 async def _lock(connection: asyncpg.Connection, address: Address) -> bool:
     try:
         return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK, timeout=QUERY_LIMIT_S))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except _LOST as error:
         raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from None
