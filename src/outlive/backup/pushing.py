@@ -167,6 +167,11 @@ class Pusher:
             self._tidying = True
             self._tasks.create_task(self._tidy())
 
+    def tidy_after_piece(self, segment_name: str) -> None:
+        """Remove a piece that came later than its whole segment, whose pieces may have been removed already."""
+        if segment_name in self._durable:
+            self.tidy_soon()
+
     async def _tidy(self) -> None:
         """That pieces stay for now costs room, and nothing else: the next segment's turn is theirs too."""
         try:

@@ -184,5 +184,4 @@ class Streamer:
             return
         await self._deposit.put_piece(piece, raw, proved_at)
         self._log.state.pieces += 1
-        if piece.end == piece.segment.size_bytes:
-            self._pusher.tidy_soon()
+        self._pusher.tidy_after_piece(piece.segment.name)
