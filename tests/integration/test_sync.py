@@ -57,6 +57,19 @@ def test_threads_share_a_writers_commits(db: SyncCluster) -> None:
     assert db.fetchval("SELECT count(*) FROM synchronous", read="strong") == 40
 
 
+def test_closing_a_writer_waits_no_longer_than_it_is_told(db: SyncCluster) -> None:
+    """A row that has no answer by then fails in its caller, who is told that it may have been applied."""
+    writer = db.writer("synchronous", ["number"])
+    for tx in db.transaction():
+        with tx, ThreadPoolExecutor(1) as threads:
+            tx.execute("LOCK TABLE synchronous IN ACCESS EXCLUSIVE MODE")
+            appending = threads.submit(writer.append, 1)
+            eventually(lambda: db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted", read="strong"))
+            writer.close(timeout=0.1)
+            with pytest.raises(outlive.CommitUnknownError):
+                appending.result(60)
+
+
 def test_a_tables_content_is_copied_out_and_in(db: SyncCluster, tmp_path: Path) -> None:
     """By a query, by a table's name, and back from a file."""
     db.executemany("INSERT INTO synchronous VALUES ($1)", [(1,), (2,)])

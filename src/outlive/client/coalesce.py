@@ -219,6 +219,8 @@ class Writer:
         self._alarm.stop()
         fail(groups.waiting, PoolTimeoutError("the writer was closed before the row was sent"))
         groups.waiting.clear()
+        # A commit that was sent is not cut short, so its group ends later than its callers may wait.
+        fail(self._taken, CommitUnknownError("the writer was closed while the row was under way"))
         for task in groups.under_way:
             task.cancel()
 
