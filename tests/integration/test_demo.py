@@ -147,6 +147,32 @@ async def test_an_interrupted_demo_leaves_nothing_behind(
         assert await schemas(db) == before
 
 
+async def test_what_a_killed_demo_left_goes_with_the_next(cluster: RunningCluster, tmp_path: Path) -> None:
+    """Its cluster is stopped, its directories are removed, and the next one says so."""
+    killed = psutil.Popen([*COMMAND], stderr=subprocess.PIPE, text=True, env=scratch_env(tmp_path))
+    try:
+        await until(lambda: len(supervisors(tmp_path)) == 3, limit_s=120)
+    finally:
+        killed.kill()
+    await asyncio.to_thread(last_words, killed)
+    left, running = left_in(tmp_path), supervisors(tmp_path)
+    assert all(alive(process) for process in running)
+    arguments = ["--dsn", cluster.dsn, "--repeat", "1", "--llm-latency", "0.01"]
+    following = psutil.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=scratch_env(tmp_path))
+    said = (await asyncio.to_thread(following.communicate, timeout=240))[1]
+    assert following.returncode == 0, said
+    assert len(left) == 2
+    assert all(f"Removing what a killed demo left in {tmp_path / name}." in said for name in left)
+    assert not any(alive(process) for process in running)
+    assert left_in(tmp_path) == []
+
+
+def supervisors(directory: Path) -> list[psutil.Process]:
+    """Those of the cluster of a demo whose temporary files lie in `directory`."""
+    pids = [path.read_text() for path in directory.glob("outlive-demo-*/cluster/*/supervisor.lock")]
+    return [psutil.Process(int(pid)) for pid in pids if pid]
+
+
 async def test_workers_end_with_a_killed_coordinator(cluster: RunningCluster, tmp_path: Path) -> None:
     """A SIGKILL lets nobody clean up, so the workers watch for it themselves."""
     demo = await started(cluster, tmp_path)

@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,6 +86,7 @@ def demo(
 async def _run(options: Options, dsn: str | None, directory: Path | None, json: Path | None) -> Report:
     from outlive.demo.coordinator import Demo
     from outlive.demo.progress import narrator
+    from outlive.demo.scratch import clear_left, own_directory
     from outlive.demo.transcripts import read_transcripts
 
     scripts = read_transcripts(options.transcripts)
@@ -96,27 +96,31 @@ async def _run(options: Options, dsn: str | None, directory: Path | None, json: 
         GivenDatabase(dsn).check(options.fault)
     # A polite end is the same as Ctrl-C: everything that was started is stopped.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
-    scratch = Path(tempfile.mkdtemp(prefix="outlive-demo-ledger-"))
-    keep = True
-    try:
-        with narrator() as teller:
-            environment = _environment(dsn, directory, teller)
-            report = await Demo(options, scripts, environment, scratch, teller).run()
-    except asyncio.CancelledError:
-        keep = False
-        raise
-    except DurabilityNotMetError as error:
-        error.hint = "Bring a standby back, or say --allow-degraded to go on without one."
-        raise
-    else:
-        keep = not report.ok
-        return report
-    finally:
-        _clear(scratch, keep=keep)
+    await clear_left(say)
+    with own_directory("ledger-") as scratch:
+        keep = True
+        try:
+            with narrator() as teller:
+                environment = _environment(dsn, directory, teller)
+                report = await Demo(options, scripts, environment, scratch, teller).run()
+        except asyncio.CancelledError:
+            keep = False
+            raise
+        except DurabilityNotMetError as error:
+            error.hint = "Bring a standby back, or say --allow-degraded to go on without one."
+            raise
+        else:
+            keep = not report.ok
+            return report
+        finally:
+            _clear(scratch, keep=keep)
 
 
 def _clear(scratch: Path, *, keep: bool) -> None:
+    from outlive.backup.restoring.locked import LOCK
+
     if keep and any(scratch.glob("*.log")):
+        (scratch / LOCK).unlink()  # what is kept does not go with the next demo
         say(f"The ledger and the workers' logs are kept in {scratch}.")
     else:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from outlive import system
+from outlive.backup.restoring.locked import LOCK
 from outlive.cluster.archiving import ArchiveWish
 from outlive.demo.backups import Backups
 from outlive.demo.environment import Fault, Injection
+from outlive.demo.scratch import CLUSTER, own_directory
 from outlive.errors import ConfigurationError
 from outlive.testing import LocalCluster
 
@@ -24,10 +26,12 @@ class OwnCluster:
     def __init__(self, directory: Path | None, report: Callable[[str], None]) -> None:
         self._report = report
         self._scratch = directory is None
-        self._home = directory or Path(tempfile.mkdtemp(prefix="outlive-demo-"))
-        if self._scratch:
-            self._home.chmod(0o755)  # the cluster below it is closed to others, and may belong to another account
-            self._home /= "cluster"
+        self._held = ExitStack()
+        if directory is None:
+            made = self._held.enter_context(own_directory())
+            made.chmod(0o755)  # the cluster below it is closed to others, and may belong to another account
+            directory = made / CLUSTER
+        self._home = directory
         self._store = self._home.with_name("store")
         # A cluster that is somebody's own is not told where to archive to.
         archive = ArchiveWish(url=self._store.as_uri()) if self._scratch else None
@@ -75,5 +79,8 @@ class OwnCluster:
             await self._cluster.stop(destroy=self._scratch)
             if self._scratch:
                 shutil.rmtree(self._store, ignore_errors=True)
-        if self._scratch and self._home.parent.exists() and not any(self._home.parent.iterdir()):
-            self._home.parent.rmdir()
+        if self._scratch and self._home.parent.exists():
+            (self._home.parent / LOCK).unlink(missing_ok=True)
+            if not any(self._home.parent.iterdir()):
+                self._home.parent.rmdir()
+        self._held.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from outlive.backup.restoring.sockets import LOCK, PREFIX, socket_directory
+from outlive.backup.restoring.locked import LOCK
+from outlive.backup.restoring.sockets import PREFIX, socket_directory
 
 
 def test_what_nobody_locks_goes_and_what_somebody_locks_stays(tmp_path: Path) -> None:
