@@ -233,7 +233,8 @@ async def started(cluster: RunningCluster, scratch: Path) -> psutil.Popen:
     """A demo with slow agents, both workers alive."""
     arguments = ["--dsn", cluster.dsn, "--llm-latency", "5"]
     demo = psutil.Popen([*COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=scratch_env(scratch))
-    await until(lambda: any(scratch.glob("outlive-demo-ledger-*/worker-2.jsonl")), LIMIT_S)
+    await until(lambda: any(scratch.glob("outlive-demo-ledger-*/worker-2.jsonl")) or demo.poll() is not None, LIMIT_S)
+    assert demo.poll() is None, last_words(demo)
     return demo
 
 
