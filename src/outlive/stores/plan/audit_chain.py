@@ -182,9 +182,8 @@ def _follow(link: Link, entry: AuditEntry, trusted: AuditHead | None) -> Link | 
 
 def _altered(entry: AuditEntry) -> str | None:
     content, actor = (entry.subject, entry.details_json), (entry.actor,)
-    if not (
-        entry.actor_seal and entry.content_seal
-    ):  # the column forbids it, and whoever tampers may change the column
+    if not (entry.actor_seal and entry.content_seal):
+        # The columns forbid it, and whoever tampers may change the columns.
         return "a seal of it was removed"
     if entry.hash != entry_hash(entry):
         return "its hash is not that of its seals and its place"
