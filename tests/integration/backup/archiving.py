@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,8 @@ from outlive.postgres import identity
 
 LIMIT_S = 120.0
 """PostgreSQL asks again a minute later if the archiver does not answer three times, as while it starts."""
+READER_TIMEOUT_S = 60.0
+"""However impatient an archiver is told to be, what is looked at afterwards may take its time."""
 
 
 @dataclass
@@ -140,6 +142,11 @@ class Archiving:
         assert state is not None, "the archiver has not said anything"
         return state
 
+    def is_failing(self, name: str = "n1") -> bool:
+        """Whether the archiver that runs now says that its store fails; not one that was there before it."""
+        state = self.state(name)
+        return state.pid == self.pid(name) and state.failing_since is not None
+
     def log(self, name: str = "n1") -> str:
         """What it has told."""
         return (self.home / f"{name}.log").read_text()
@@ -155,7 +162,8 @@ class Archiving:
     def deposit(self) -> Deposit:
         """The store, as a reader sees it."""
         options = read_options(self.options_file) if self.options_file else StoreOptions()
-        return Deposit(open_store(self.url, options), Codec(keyring=load_keyring(self.key_file, {})))
+        patient = replace(options, timeout_s=max(options.timeout_s, READER_TIMEOUT_S))
+        return Deposit(open_store(self.url, patient), Codec(keyring=load_keyring(self.key_file, {})))
 
     async def archived(self) -> Archived:
         """What is in the store."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from integration.client.waiting import until
 from outlive.model.topology import Address
 from outlive.postgres import identity, programs
 from outlive.postgres.access import Access, Login
@@ -18,6 +19,7 @@ from outlive.postgres.plan.identity import Identity
 from outlive.testing.ports import KeptPorts
 
 PASSWORD = "s3cret/of:the+server"
+REPLAY_LIMIT_S = 120.0
 OLD = Path("/usr/lib/postgresql/15/bin")
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -122,6 +124,17 @@ class OneServer:
             return await connection.fetchval(statements[-1])
         finally:
             await connection.close()
+
+    async def caught_up(self) -> None:
+        """Wait until the standby has replayed all that the primary has written."""
+        lsn = await self.sql("SELECT pg_current_wal_insert_lsn()::text")
+        # What nobody has flushed is not sent, and behind a page's header nothing ends before the next record does.
+        await self.sql("SELECT pg_logical_emit_message(true, 'test', 'flushes what is before it')")
+        there = f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn"
+        await until(lambda: self._says(there), REPLAY_LIMIT_S)
+
+    async def _says(self, question: str) -> bool:
+        return await self.sql(question, name="standby") is True
 
     def run_on(self, data: Path, *statements: str) -> list[str]:
         """Start a server on a data directory that was brought back, ask it, and stop it."""

@@ -45,9 +45,9 @@ class Shell:
             start_new_session=True,
         )
 
-    def create(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin a backup that takes a second or more."""
-        return self.start("create", "--dsn", self._server.dsn, "--rate-limit", "25", *arguments)
+    def create(self, *arguments: str, rate: str = "25") -> subprocess.Popen[str]:
+        """Begin a backup that takes a second or more; at a `rate` of 1, half a minute."""
+        return self.start("create", "--dsn", self._server.dsn, "--rate-limit", rate, *arguments)
 
     def run(self, *arguments: str, status: int = 0) -> str:
         """Run a command to its end; what it printed."""

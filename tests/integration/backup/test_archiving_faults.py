@@ -63,7 +63,7 @@ async def test_a_store_that_is_down_and_comes_back(remote: Archiving, weed: Seaw
     await remote.wait_for(await remote.switch())
     weed.kill()
     names = [await remote.switch() for _ in range(4)]
-    await until(lambda: remote.state().failing_since is not None and remote.state().backlog >= 4, LIMIT_S)
+    await until(lambda: remote.is_failing() and remote.state().backlog >= 4, LIMIT_S)
     assert remote.state().last_archived not in names
     ready = remote.servers.root / "n1" / "pg_wal" / "archive_status"
     assert {f"{name}.ready" for name in names} <= {path.name for path in ready.iterdir()}
@@ -81,7 +81,7 @@ async def test_a_store_that_hangs(remote: Archiving, weed: SeaweedFS) -> None:
     await remote.wait_for(await remote.switch())
     thaw = weed.freeze()
     name = await remote.switch()
-    await until(lambda: remote.state().failing_since is not None, LIMIT_S)
+    await until(remote.is_failing, LIMIT_S)
     assert (remote.servers.root / "n1" / "pg_wal" / "archive_status" / f"{name}.ready").exists()
     remote.kill()
     remote.start()
@@ -97,7 +97,7 @@ async def test_credentials_that_are_refused(remote: Archiving) -> None:
     remote.kill()
     remote.start()
     name = await remote.switch()
-    await until(lambda: remote.state().failing_since is not None, LIMIT_S)
+    await until(remote.is_failing, LIMIT_S)
     assert "another-secret" not in remote.log() + (remote.state().last_error or "")
     remote.options_file.write_text(right)
     remote.kill()

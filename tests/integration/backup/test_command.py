@@ -32,7 +32,7 @@ def shell(server: OneServer, s3: SeaweedFS, tmp_path: Path) -> Shell:
 async def test_interrupted_by_a_signal_it_cleans_up(shell: Shell) -> None:
     """SIGTERM, as a supervisor sends it, and SIGINT: status 130, and nothing is left."""
     for which in (signal.SIGTERM, signal.SIGINT):
-        command = shell.create()
+        command = shell.create(rate="1")
         shell.tell(command, STEPS[Step.SEND])
         command.send_signal(which)
         command.communicate(timeout=LIMIT_S)
@@ -61,7 +61,7 @@ def test_a_backup_is_taken_listed_shown_checked_kept_and_pruned(shell: Shell, tm
 
 def test_a_wrong_key_is_told_at_once(shell: Shell) -> None:
     """What is no key is refused before anything is asked; a store that is encrypted takes nothing in the open."""
-    shell.create().communicate(timeout=LIMIT_S)
+    shell.finish(shell.create())
     shell.environment["OUTLIVE_BACKUP_KEY"] = "no key at all"
     command = shell.create()
     _, err = command.communicate(timeout=LIMIT_S)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from integration.backup.one_server import OneServer, newest
-from integration.client.waiting import until
 from outlive.backup.codec import Codec
 from outlive.backup.layout import Kind
 from outlive.backup.observation import observe
@@ -63,12 +62,7 @@ def room() -> Iterator[Path]:
 
 
 async def _taken(server: OneServer, store: ObjectStore, kind: Kind, source: Wanted) -> str:
-    lsn = await server.sql("SELECT pg_current_wal_insert_lsn()::text")
-
-    async def there() -> bool:
-        return bool(await server.sql(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn", name="standby"))
-
-    await until(there, 30)
+    await server.caught_up()
     wish = Request(kind=kind, programs=programs.directory(None), codec=Codec(), wanted=source, or_full=False)
     return (await create(store, server.access, wish)).id
 
