@@ -32,7 +32,7 @@ class Paused(Hold):
 @pytest.mark.parametrize("taken", [True, False])
 async def test_a_tool_is_run_only_by_whoever_has_the_lease_still(taken: bool) -> None:
     """Between the note that it starts and its first step another worker may have run it to its end."""
-    hold = Paused(None, "c", "w", 1, 30.0, 1000)  # type: ignore[arg-type] - nothing is sent
+    hold = Paused(None, "c", "w", 1, 30.0, 1000)  # type: ignore[arg-type]  # nothing is sent
     hold.taken = taken
     ran: list[int] = []
     call = ToolCalls(hold, ()).run("k", ran.append, (1,), on_interrupted="rerun", name=None, cost=FREE)
