@@ -49,6 +49,10 @@ BEGIN
             END IF;
         END IF;
         SELECT * INTO held FROM outlive.preferences WHERE subject = p_subject AND key = p_key FOR NO KEY UPDATE;
+        IF NOT FOUND AND coalesce(p_expected, 0) = 0 THEN
+            RAISE EXCEPTION 'the preference % of % was set and erased in this very moment',
+                quote_literal(p_key), quote_literal(p_subject) USING ERRCODE = 'serialization_failure';
+        END IF;
     END IF;
     IF held.attempt = p_attempt THEN
         RETURN held.version;
