@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,9 +107,16 @@ def test_nothing_is_lost_when_the_primary_s_node_is_killed(whole_cluster: Runnin
     assert 0 < result["write_outage_s"] < took_s
 
 
-def test_a_conversation_that_was_deleted_by_mistake_comes_back(tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory with a short name: a socket's path has 107 bytes at most, and pytest's have the account's name."""
+    with tempfile.TemporaryDirectory(prefix="outlive-test-") as made:
+        yield Path(made)
+
+
+def test_a_conversation_that_was_deleted_by_mistake_comes_back(short_path: Path) -> None:
     """On a cluster of its own: the backup of before brings back, through the failover, all that was acknowledged."""
-    figures = tmp_path / "out.json"
+    figures = short_path / "out.json"
     arguments = ["--repeat", "3", "--llm-latency", "0.04", "--json", str(figures)]
     done = subprocess.run(
         [*COMMAND, *arguments],
@@ -115,7 +124,7 @@ def test_a_conversation_that_was_deleted_by_mistake_comes_back(tmp_path: Path) -
         text=True,
         check=False,
         timeout=2 * LIMIT_S,
-        env=scratch_env(tmp_path),
+        env=scratch_env(short_path),
     )
     assert done.returncode == 0, done.stderr
     assert "by mistake" in done.stderr
@@ -123,7 +132,7 @@ def test_a_conversation_that_was_deleted_by_mistake_comes_back(tmp_path: Path) -
     assert result["verified"] is True
     assert result["restore_s"] > 0
     assert result["store_behind_s"] >= 0
-    assert left_in(tmp_path) == ["out.json"]
+    assert left_in(short_path) == ["out.json"]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
